@@ -1,0 +1,22 @@
+"""Device protocols, sans-I/O: bytes in, messages out.
+
+Nothing in here opens a socket, reads a clock, starts a thread, logs or touches a database, so that the
+same code opens frames in the gateway, decodes bodies in the workers and plays the device in the simulator.
+"""
+
+from protocols.message import Event, Malformed, Message, Outcome
+from protocols.protocol import Codec, DeviceProtocol, Terminal
+from protocols.report import Decoded, DecodeError, Report
+
+__all__ = [
+    "Codec",
+    "DecodeError",
+    "Decoded",
+    "DeviceProtocol",
+    "Event",
+    "Malformed",
+    "Message",
+    "Outcome",
+    "Report",
+    "Terminal",
+]

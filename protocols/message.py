@@ -1,0 +1,52 @@
+"""What comes out of a link's bytes: messages, and bytes that are none."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Message(NamedTuple):
+    """An opened frame: who sends what, with the body still as it came.
+
+    ``head`` is what the body's meaning and its ack depend on beside ``kind`` and ``sequence``: for JT/T 808
+    the header's bytes, for a login-once protocol whatever its login settled (a time zone, a codec). A message
+    is decoded, answered and rebuilt from these fields alone, on any host and years later.
+    """
+
+    identity: str
+    """The device's name within its protocol: a phone number, an IMEI, a VIN."""
+    kind: int
+    """The message id, or what stands for it in the protocol."""
+    sequence: int
+    """The sender's number of this message; 0 where the protocol has none."""
+    head: bytes
+    body: bytes
+    parts: tuple[int, ...] = ()
+    """Sequences of the sub-packets that the message was put together from; empty for a whole message."""
+
+
+class Malformed(NamedTuple):
+    """Bytes that are no message. The link goes on behind them."""
+
+    cause: str
+    """One word that counters use: ``checksum``, ``oversized``, ``escape``, ``header``, ``length``...
+
+    In all protocols ``cut`` is the beginning of a frame whose rest did not come, and ``incomplete`` a message of
+    several frames of which some did not come.
+    """
+    raw: bytes
+
+
+Event = Message | Malformed
+
+
+class Outcome(IntEnum):
+    """What became of a message; it decides which ack leaves."""
+
+    STORED = 0
+    """Its rows are committed."""
+    REFUSED = 1
+    """The device may not come in: nothing was stored."""
+    QUARANTINED = 2
+    """The body could not be decoded whole: its bytes are committed, to be decoded again later."""
