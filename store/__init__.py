@@ -1,0 +1,1 @@
+"""The Django app of the data: devices, their reports and states, and the messages that could not be decoded."""

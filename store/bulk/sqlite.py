@@ -1,0 +1,99 @@
+"""The writer's statements for SQLite.
+
+The transaction began with the database's one write lock (``transaction_mode`` in :mod:`store.database`), so nothing
+needs a lock of its own and nobody else's rows appear in between.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db.backends.utils import CursorWrapper
+
+from store.bulk.tables import QUARANTINE_COLUMNS, REPORT_COLUMNS, STATE_COLUMNS, FoundDevice
+from store.rows import DeviceKey, QuarantineRow, ReportRow
+from store.states import DeviceState
+
+
+def _insertion(table: str, columns: Sequence[str], key: str) -> str:
+    names = ", ".join(f'"{column}"' for column in columns)
+    return f"INSERT INTO {table} ({names}) VALUES ({', '.join(['%s'] * len(columns))}) ON CONFLICT ({key}) DO NOTHING"
+
+
+_INSERT_REPORT = _insertion("store_report", REPORT_COLUMNS, "device_id, time, digest")
+_INSERT_QUARANTINE = _insertion("store_quarantine", QUARANTINE_COLUMNS, "device_id, digest")
+_STATE_NAMES = ", ".join(f'"{column}"' for column in STATE_COLUMNS)
+_STATE_ASSIGNMENTS = ", ".join(f'"{column}" = %s' for column in STATE_COLUMNS[1:])
+
+
+class SQLiteTables:
+    def __init__(self, cursor: CursorWrapper) -> None:
+        self._cursor = cursor
+
+    def find_devices(self, keys: Sequence[DeviceKey]) -> dict[DeviceKey, FoundDevice]:
+        self._cursor.execute(
+            """
+            SELECT d.protocol, d.identity, d.id, d.is_enabled, s.device_id IS NOT NULL
+            FROM json_each(%s) k
+            JOIN store_device d ON d.protocol = k.value ->> 0 AND d.identity = k.value ->> 1
+            LEFT JOIN store_state s ON s.device_id = d.id
+            """,
+            [json.dumps(keys)],
+        )
+        return {DeviceKey(protocol, identity): FoundDevice(*found) for protocol, identity, *found in self._cursor.fetchall()}
+
+    def create_devices(self, keys: Sequence[DeviceKey], now: datetime) -> None:
+        self._cursor.executemany(
+            "INSERT INTO store_device (protocol, identity, name, is_enabled, created_at) VALUES (%s, %s, '', TRUE, %s) "
+            "ON CONFLICT (protocol, identity) DO NOTHING",
+            [(*key, _time_text(now)) for key in keys],
+        )
+
+    def insert_reports(self, rows: Iterable[tuple[int, ReportRow]]) -> None:
+        self._cursor.executemany(
+            _INSERT_REPORT, [(device, _time_text(row[0]), _time_text(row[1]), *row[2:]) for device, row in rows]
+        )
+
+    def insert_quarantine(self, rows: Iterable[tuple[int, QuarantineRow]]) -> None:
+        self._cursor.executemany(_INSERT_QUARANTINE, [(device, *map(_column, row)) for device, row in rows])
+
+    def create_states(self, device_ids: Sequence[int]) -> None:
+        self._cursor.executemany(
+            "INSERT INTO store_state (device_id, \"values\", alarms) VALUES (%s, '{}', '[]') ON CONFLICT (device_id) DO NOTHING",
+            [(device,) for device in device_ids],
+        )
+
+    def lock_states(self, device_ids: Sequence[int]) -> Mapping[int, DeviceState]:
+        self._cursor.execute(
+            f"SELECT {_STATE_NAMES} FROM store_state WHERE device_id IN (SELECT value FROM json_each(%s))",
+            [json.dumps(list(device_ids))],
+        )
+        return {row[0]: _state(row) for row in self._cursor.fetchall()}
+
+    def update_states(self, states: Iterable[DeviceState]) -> None:
+        rows = []
+        for state in states:
+            device, *columns = (_column(getattr(state, column)) for column in STATE_COLUMNS)
+            rows.append((*columns, device))
+        self._cursor.executemany(f"UPDATE store_state SET {_STATE_ASSIGNMENTS} WHERE device_id = %s", rows)
+
+
+def _state(row: Sequence[Any]) -> DeviceState:
+    device, *columns, values, alarms = row
+    aware = [column.replace(tzinfo=UTC) if isinstance(column, datetime) else column for column in columns]
+    read = [device, *aware, json.loads(values), json.loads(alarms)]
+    return DeviceState(*read)
+
+
+def _column(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return _time_text(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
+
+
+def _time_text(time: datetime) -> str:
+    """A time as Django writes and compares it in SQLite: without its zone, which is UTC."""
+    return str(time.replace(tzinfo=None))

@@ -1,0 +1,1 @@
+"""Commands for people and scripts at the database: ``python -m django <command>``."""

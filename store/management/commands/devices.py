@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.management.base import CommandError, CommandParser
+
+from store import queries
+from store.management.data_command import DataCommand, row_count
+from store.models import Device
+
+COLUMNS = ("protocol", "identity", "name", "is_enabled", "last_seen", "latitude", "longitude", "speed_kmh", "alarms")
+SHOWN = 1_000
+
+
+class Command(DataCommand):
+    help = "List devices and how they stand, add one, or say whether one may come in."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--limit", type=row_count, help=f"list so many at most (a table: {SHOWN}, JSON: all)")
+        actions = parser.add_subparsers(dest="action", title="actions", metavar="add | disable | enable")
+        for action, text in (
+            ("add", "Add a device, for gateways that let in known ones only."),
+            ("disable", "Refuse a device from now on. Its data stays."),
+            ("enable", "Let a device in again."),
+        ):
+            subparser = actions.add_parser(action, help=text, description=text)
+            subparser.add_argument("protocol", metavar="PROTOCOL")
+            subparser.add_argument("identity", metavar="IDENTITY", help="as the protocol gives it: see a listed device's")
+            if action == "add":
+                subparser.add_argument("--name", default="", help="what people call it")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        match options["action"]:
+            case "add":
+                self._add(options["protocol"], options["identity"], options["name"])
+            case "enable" | "disable" as action:
+                self._set_enabled(options["protocol"], options["identity"], action == "enable")
+            case _:
+                self._list(options["limit"], options["is_json"])
+
+    def _list(self, limit: int | None, is_json: bool) -> None:
+        if not is_json:
+            limit = limit or SHOWN
+        self.print_rows(islice(_rows(), limit), COLUMNS, is_json, "There are no devices yet.")
+        if not is_json and limit and (more := queries.devices().count() - limit) > 0:
+            self.stdout.write(f"{more} more are not shown: see --limit and --json.")
+
+    def _add(self, protocol: str, identity: str, name: str) -> None:
+        if queries.device(protocol, identity):
+            raise CommandError(f"there is a device {protocol} {identity} already")
+        device = Device(protocol=protocol, identity=identity, name=name)
+        try:
+            device.full_clean()
+        except ValidationError as error:
+            raise CommandError("; ".join(f"{field}: {' '.join(texts)}" for field, texts in error.message_dict.items())) from error
+        device.save()
+        self.stdout.write(f"added {device}")
+
+    def _set_enabled(self, protocol: str, identity: str, is_enabled: bool) -> None:
+        device = queries.device(protocol, identity)
+        if device is None:
+            raise CommandError(f"there is no device {protocol} {identity}: list them with devices")
+        device.is_enabled = is_enabled
+        device.save(update_fields=["is_enabled"])
+        self.stdout.write(f"{'enabled' if is_enabled else 'disabled'} {device}")
+
+
+def _rows() -> Iterator[dict[str, Any]]:
+    for device in queries.devices().iterator(chunk_size=2_000):
+        try:
+            state = device.state
+        except ObjectDoesNotExist:
+            state = None
+        row = {name: getattr(device, name) for name in ("protocol", "identity", "name", "is_enabled", "created_at")}
+        for name in ("last_seen", "time", "position_time", "latitude", "longitude", "altitude_m", "speed_kmh", "course_deg"):
+            row[name] = getattr(state, name, None)
+        yield row | {"values": state.values if state else {}, "alarms": state.alarms if state else []}

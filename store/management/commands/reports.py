@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from store import queries
+from store.management.data_command import DataCommand, row_count
+from store.models import Report
+
+COLUMNS = ("time", "protocol", "identity", "kind", "latitude", "longitude", "speed_kmh", "alarms", "values")
+_FIELDS = (
+    "time", "received_at", "kind", "sequence", "latitude", "longitude", "altitude_m", "speed_kmh", "course_deg",
+    "values", "alarms", "digest", "head", "body",
+)  # fmt: skip
+
+
+class Command(DataCommand):
+    help = "Show reports: of one device the newest by their time first, of all devices those stored last."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--device", metavar="IDENTITY", help="of this device only")
+        parser.add_argument("--kind", help="of this kind only, for example location")
+        parser.add_argument("--limit", type=row_count, default=50, help="so many at most (50)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        found = queries.newest_reports(options["limit"], options["device"], options["kind"])
+        self.print_rows(_rows(found), COLUMNS, options["is_json"], "There are no such reports.")
+
+
+def _rows(reports: Iterable[Report]) -> Iterator[dict[str, Any]]:
+    for report in reports:
+        yield {"protocol": report.device.protocol, "identity": report.device.identity} | {
+            field: getattr(report, field) for field in _FIELDS
+        }

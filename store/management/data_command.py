@@ -1,0 +1,91 @@
+"""What the data commands share: tables for people, JSON for scripts, errors in one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, InterfaceError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDTH_WITHOUT_TERMINAL = 200
+MOST_ROWS = 100_000
+
+
+class DataCommand(BaseCommand):
+    """A command that reads or changes rows; its faults are one line on standard error."""
+
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", dest="is_json", help="print JSON instead of a table")
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except (DatabaseError, InterfaceError) as error:
+            first_line = str(error).partition("\n")[0]
+            raise CommandError(
+                f"the database does not answer as it should ({first_line}): "
+                "see that it runs, that database_url names it, and that it is migrated"
+            ) from error
+
+    def print_rows(self, rows: Iterable[dict[str, Any]], columns: Sequence[str], is_json: bool, empty: str) -> None:
+        """Rows as a table of these columns, or as a JSON array of them whole, one to a line; ``empty`` says that there are none."""
+        if is_json:
+            self._print_json(rows)
+            return
+        table = Table(*columns)
+        for row in rows:
+            table.add_row(*(cell(row[column]) for column in columns))
+        if table.row_count:
+            console().print(table)
+        else:
+            self.stdout.write(empty)
+
+    def _print_json(self, rows: Iterable[dict[str, Any]]) -> None:
+        separator = "["
+        for row in rows:
+            self.stdout.write(separator + json_line(row), ending="")
+            separator = ",\n"
+        self.stdout.write("]" if separator != "[" else "[]")
+
+
+def console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
+
+
+def cell(value: Any) -> Text:
+    """A value as text to look at. What came from a device can neither colour the terminal nor command it."""
+    if value is None:
+        return Text("-")
+    if isinstance(value, datetime):
+        return Text(f"{value:%Y-%m-%d %H:%M:%S}")
+    if isinstance(value, (dict, list)):
+        value = json.dumps(value, ensure_ascii=False) if value else ""
+    return Text("".join(character if character.isprintable() else "\ufffd" for character in str(value)))
+
+
+def json_line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=True, default=_json_value)
+
+
+def _json_value(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else bytes(value).hex()
+
+
+def row_count(text: str) -> int:
+    """How many rows are asked for, as an argument's type."""
+    count = int(text)
+    if not 1 <= count <= MOST_ROWS:
+        raise ValueError
+    return count
+
+
+row_count.__name__ = f"number from 1 to {MOST_ROWS}"

@@ -1,0 +1,54 @@
+"""What commands and pages ask of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from django.db.models import QuerySet
+
+from store.models import Device, Quarantine, Report
+
+
+class ReportDigest(NamedTuple):
+    """What tells a stored report from others of its device."""
+
+    device_id: int
+    kind: str
+    digest: bytes
+
+
+def devices() -> QuerySet[Device]:
+    """All devices with their states, in the order of their names within their protocols."""
+    return Device.objects.select_related("state").order_by("protocol", "identity")
+
+
+def device(protocol: str, identity: str) -> Device | None:
+    return Device.objects.filter(protocol=protocol, identity=identity).first()
+
+
+def newest_reports(limit: int, identity: str | None = None, kind: str | None = None) -> QuerySet[Report]:
+    """Of one device by their time, newest first; of all devices in the order they were stored, newest first.
+
+    Across devices no index knows the time, and sorting them all would read the whole table for a few rows.
+    """
+    found = Report.objects.select_related("device")
+    if kind is not None:
+        found = found.filter(kind=kind)
+    if identity is None:
+        return found.order_by("-id")[:limit]
+    # By id, so that the database sees at once which stretch of the index is meant.
+    ids = list(Device.objects.filter(identity=identity).values_list("id", flat=True))
+    return found.filter(device_id__in=ids).order_by("-time", "-id")[:limit]
+
+
+def newest_quarantine(limit: int) -> QuerySet[Quarantine]:
+    """Messages in quarantine in the order they were stored, newest first."""
+    return Quarantine.objects.select_related("device").order_by("-id")[:limit]
+
+
+def report_digests(device_ids: Sequence[int], kinds: Sequence[str]) -> Iterator[ReportDigest]:
+    """Every stored report of some devices and kinds, a few thousand at a time in memory."""
+    rows = Report.objects.filter(device_id__in=device_ids, kind__in=kinds).values_list("device_id", "kind", "digest")
+    for device_id, kind, digest in rows.iterator(chunk_size=5_000):
+        yield ReportDigest(device_id, kind, bytes(digest))

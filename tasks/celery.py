@@ -1,0 +1,33 @@
+"""The Celery app of the workers: ``celery -A tasks worker``."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import django
+from celery import Celery
+from celery.signals import setup_logging
+
+from settings.load import load_or_exit
+from settings.logs import configure
+from tasks.contract import celery_configuration
+
+settings = load_or_exit()
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "store.settings")
+django.setup()
+
+# Without Celery's Django fixup, which closes the database's connection around every task: a worker's tasks all write.
+app = Celery("iotgw", fixups=[], include=["tasks.ingest"])
+app.conf.update(celery_configuration(settings.effective_broker_url))
+
+
+@setup_logging.connect
+def _configure_logs(**_: Any) -> None:
+    configure(settings)
+    if settings.log_level != "debug":
+        # Celery tells every batch twice, and every rejection with a traceback where the task has said why in a line.
+        logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+        logging.getLogger("celery.app.trace").setLevel(logging.ERROR)

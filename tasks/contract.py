@@ -1,0 +1,128 @@
+"""What the gateway and the workers agree on: names of tasks and queues, payloads, receipts.
+
+Imports nothing heavy, so that a gateway's host needs neither Django nor a database driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgpack
+
+from protocols.message import Message, Outcome
+
+EXCHANGE = "iotgw"
+INGEST_QUEUE = "ingest"
+INGEST_TASK = "tasks.ingest.store_batch"
+
+MAILBOX_LENGTH = 10_000
+"""Entries a mailbox keeps: at 800 messages a batch, more than any gateway has without a receipt."""
+MAILBOX_EXPIRY_SECONDS = 3600
+"""A mailbox nobody writes to for so long belongs to a gateway that is gone."""
+RECEIPT_FIELD = b"receipt"
+
+
+class IngestMessage(NamedTuple):
+    """One message of a batch, as it travels."""
+
+    protocol: str
+    identity: str
+    kind: int
+    sequence: int
+    head: bytes
+    body: bytes
+    received_ms: int
+    """When the gateway had it whole, in milliseconds since 1970 UTC. The same in every copy of the batch."""
+
+    @property
+    def message(self) -> Message:
+        return Message(self.identity, self.kind, self.sequence, self.head, self.body)
+
+
+class Receipt(NamedTuple):
+    """A worker's word that a batch is committed."""
+
+    batch: str
+    outcomes: Mapping[int, Outcome]
+    """By position in the batch, what is not plainly ``STORED``."""
+
+
+class BadPayloadError(ValueError):
+    """A payload or receipt that is none of ours."""
+
+
+def mailbox(gateway: str) -> str:
+    """The Redis stream that a gateway reads its receipts from."""
+    return f"iotgw:mailbox:{gateway}"
+
+
+def ingest_payload(batch: str, gateway: str, messages: Sequence[IngestMessage]) -> dict[str, Any]:
+    """The keyword arguments of :data:`INGEST_TASK`."""
+    return {"batch": batch, "gateway": gateway, "messages": [tuple(message) for message in messages]}
+
+
+def ingest_messages(rows: Any) -> list[IngestMessage]:
+    """The messages of a payload.
+
+    Raises: BadPayloadError when a row is not one.
+    """
+    shape = (str, str, int, int, bytes, bytes, int)
+    if not isinstance(rows, (list, tuple)):
+        raise BadPayloadError(f"messages must be a list, not {type(rows).__name__}")
+    messages = []
+    for index, row in enumerate(rows):
+        if not isinstance(row, (list, tuple)) or tuple(map(type, row)) != shape:
+            raise BadPayloadError(f"messages[{index}] is not (protocol, identity, kind, sequence, head, body, received_ms)")
+        messages.append(IngestMessage(*row))
+    return messages
+
+
+def pack_receipt(receipt: Receipt) -> bytes:
+    packed: bytes = msgpack.packb([receipt.batch, {index: int(outcome) for index, outcome in receipt.outcomes.items()}])
+    return packed
+
+
+def unpack_receipt(data: bytes) -> Receipt:
+    """Raises: BadPayloadError when the bytes are no receipt."""
+    try:
+        batch, outcomes = msgpack.unpackb(data, strict_map_key=False)
+        if not isinstance(batch, str):
+            raise TypeError(f"a batch id is text, not {type(batch).__name__}")
+        return Receipt(batch, {int(index): Outcome(outcome) for index, outcome in outcomes.items()})
+    except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:
+        raise BadPayloadError(f"not a receipt: {error}") from error
+
+
+def celery_configuration(broker_url: str) -> dict[str, Any]:
+    """What every Celery app of the house is configured with, gateway and workers alike."""
+    is_redis = broker_url.startswith(("redis", "rediss", "sentinel"))
+    return {
+        "broker_url": broker_url,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": (
+            # A task that a killed worker held comes back after this long; the gateway's own re-send is quicker.
+            {"visibility_timeout": 120, "priority_steps": [0], "socket_timeout": 30, "socket_connect_timeout": 5}
+            if is_redis
+            else {"confirm_publish": True}
+        ),
+        "task_serializer": "msgpack",
+        "accept_content": ["msgpack"],
+        "result_backend": None,
+        "task_ignore_result": True,
+        "task_acks_late": True,
+        "task_default_exchange": EXCHANGE,
+        "task_default_exchange_type": "topic",
+        "task_default_queue": INGEST_QUEUE,
+        "task_default_routing_key": INGEST_QUEUE,
+        "task_queues": {
+            INGEST_QUEUE: {"exchange": EXCHANGE, "exchange_type": "topic", "routing_key": INGEST_QUEUE},
+        },
+        # By the nameless exchange, straight into the queue. The way over a named one is a set in Redis, read for every
+        # message: when it is gone (a flush, a restart without a file), kombu drops what is sent without a word.
+        "task_routes": {INGEST_TASK: {"queue": INGEST_QUEUE, "exchange": "", "routing_key": INGEST_QUEUE}},
+        "worker_prefetch_multiplier": 2,
+        "worker_hijack_root_logger": False,
+        "timezone": "UTC",
+    }

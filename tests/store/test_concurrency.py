@@ -1,0 +1,54 @@
+"""Several workers on one database: processes wait for each other, never for ever, and nothing is written twice."""
+
+from __future__ import annotations
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+
+from protocols.report import DecodeError
+from store.bulk import Incoming, write
+from store.models import Device, Quarantine, Report, State
+from tests.records import NOON, incoming, minutes, report
+
+pytestmark = pytest.mark.usefixtures("database_url")
+
+WRITERS, ROUNDS, DEVICES = 4, 12, 40
+
+
+def shuffled_batch(turn: int, new_devices: int, chance: random.Random) -> list[Incoming]:
+    """The same messages for every writer of a turn, in another order for each; some of the devices are new each turn."""
+    error = DecodeError("cut", "", "")
+    batch = []
+    for number in range(DEVICES):
+        identity = f"{turn}-{number}" if number < new_devices else f"{number}"
+        time = NOON + minutes(turn)
+        body = f"{turn} {number}".encode()
+        batch.append(incoming(report(body, time, latitude=1.0 * turn, longitude=0.0), identity=identity, received_at=time))
+        batch.append(incoming(identity=identity, received_at=time, error=error, body=body))
+    chance.shuffle(batch)
+    return batch
+
+
+@pytest.mark.parametrize("new_devices", [0, DEVICES // 2])
+def test_writers_of_the_same_devices_all_succeed(new_devices: int) -> None:
+    start = threading.Barrier(WRITERS)
+
+    def run(writer: int) -> None:
+        chance = random.Random(writer)
+        try:
+            for turn in range(ROUNDS):
+                start.wait(30)
+                write(shuffled_batch(turn, new_devices, chance), is_open=True)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for future in [pool.submit(run, writer) for writer in range(WRITERS)]:
+            future.result(60)
+    assert Device.objects.count() == State.objects.count() == DEVICES - new_devices + ROUNDS * new_devices
+    assert Report.objects.count() == Quarantine.objects.count() == ROUNDS * DEVICES
+    assert {state.latitude for state in State.objects.filter(device__identity__in=[str(DEVICES - 1), str(DEVICES - 2)])} == {ROUNDS - 1.0}

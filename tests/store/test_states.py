@@ -1,0 +1,106 @@
+"""A state is the newest that is known of a device, whatever order reports come in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from protocols.report import DecodeError
+from store.bulk import write
+from store.models import Report, State
+from tests.records import NOON, incoming, minutes, report
+
+pytestmark = pytest.mark.usefixtures("database_url")
+
+
+def store(*reports: object, at: float = 0, identity: str = "1", **fields: object) -> None:
+    write([incoming(*reports, identity=identity, received_at=NOON + minutes(at), **fields)], is_open=True)  # type: ignore[arg-type]
+
+
+def position(at: float, latitude: float, **fields: object) -> object:
+    return report(f"{at} {latitude}".encode(), NOON + minutes(at), latitude=latitude, longitude=2.0, **fields)
+
+
+def test_a_state_is_the_newest_report() -> None:
+    store(position(0, 10.0, speed_kmh=5.0, course_deg=7.0, values={"a": 1, "b": 1}, alarms=["sos"]))
+    store(position(1, 11.0, altitude_m=3.0, values={"b": 2, "c": None}), at=1)
+    state = State.objects.get()
+    assert (state.time, state.position_time, state.last_seen) == (NOON + minutes(1),) * 3
+    assert (state.latitude, state.longitude, state.altitude_m, state.speed_kmh, state.course_deg) == (11.0, 2.0, 3.0, None, None)
+    assert state.values == {"a": 1, "b": 2, "c": None}
+    assert state.alarms == []
+
+
+@pytest.mark.parametrize("in_one_batch", [True, False])
+def test_an_older_report_leaves_the_state_as_it_is(in_one_batch: bool) -> None:
+    newer, older = position(5, 15.0, values={"a": 5}, alarms=["sos"]), position(1, 11.0, values={"a": 1, "b": 1})
+    batch = [incoming(newer, received_at=NOON + minutes(6)), incoming(older, received_at=NOON + minutes(7))]
+    for part in [batch] if in_one_batch else [batch[:1], batch[1:]]:
+        write(part, is_open=True)  # type: ignore[arg-type]
+    state = State.objects.get()
+    assert (state.time, state.latitude, state.values["a"], state.alarms) == (NOON + minutes(5), 15.0, 5, ["sos"])
+    assert state.last_seen == NOON + minutes(7)
+    # Told together, the older one came first and left what the newer one does not speak of; told late, it is history.
+    assert ("b" in state.values) == in_one_batch
+
+
+def test_last_seen_never_goes_back() -> None:
+    store(position(0, 10.0), at=5)
+    store(position(1, 11.0), at=3)
+    state = State.objects.get()
+    assert (state.last_seen, state.latitude) == (NOON + minutes(5), 11.0)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "is_believed"), [(timedelta(hours=24, minutes=59), True), (timedelta(hours=25, seconds=1), False)]
+)
+def test_a_clock_far_ahead_is_not_believed(ahead: timedelta, is_believed: bool) -> None:
+    store(position(0, 10.0))
+    write([incoming(report(b"future", NOON + ahead, latitude=20.0, longitude=2.0, values={"a": 1}), identity="1")], is_open=True)
+    state = State.objects.get()
+    assert (state.latitude == 20.0, state.time != NOON, "a" in state.values) == (is_believed,) * 3
+    assert Report.objects.count() == 2
+    store(position(1, 11.0), at=1)
+    assert (State.objects.get().latitude == 11.0) is not is_believed
+
+
+@pytest.mark.parametrize(
+    "place",
+    [{"values": {"fix": False}, "latitude": 9.0, "longitude": 9.0}, {"latitude": 91.0, "longitude": 9.0}, {"latitude": 9.0}, {}],
+)
+def test_only_a_position_moves_the_position(place: dict[str, object]) -> None:
+    store(position(0, 10.0, speed_kmh=50.0))
+    store(report(b"no fix", NOON + minutes(2), speed_kmh=1.0, alarms=["gnss"], **place), at=2)
+    state = State.objects.get()
+    assert (state.latitude, state.longitude, state.speed_kmh, state.position_time) == (10.0, 2.0, 50.0, NOON)
+    assert (state.time, state.alarms) == (NOON + minutes(2), ["gnss"])
+    store(position(1, 11.0, values={"late": 1}, alarms=["sos"]), at=3)
+    state = State.objects.get()
+    assert (state.latitude, state.position_time) == (11.0, NOON + minutes(1))
+    assert (state.time, state.alarms, "late" in state.values) == (NOON + minutes(2), ["gnss"], False)
+
+
+def test_a_report_without_date_gives_values_and_hides_no_position_of_a_slow_clock() -> None:
+    store(position(-30, 10.0, alarms=["sos"]), at=0)
+    store(report(b"attributes", None, values={"firmware": "2.1"}), at=1)
+    store(position(-29, 11.0, alarms=["sos"]), at=1)
+    state = State.objects.get()
+    assert (state.latitude, state.time, state.last_seen) == (11.0, NOON - minutes(29), NOON + minutes(1))
+    assert (state.values, state.alarms) == ({"firmware": "2.1"}, ["sos"])
+    store(report(b"older attributes", None, values={"firmware": "2.0"}), at=0.5)
+    assert State.objects.get().values == {"firmware": "2.1"}
+
+
+def test_a_message_in_quarantine_was_seen() -> None:
+    store(error=DecodeError("truncated", "", "cut"), at=4)
+    state = State.objects.get()
+    assert (state.last_seen, state.time, state.values, state.alarms) == (NOON + minutes(4), None, {}, [])
+
+
+def test_each_device_has_its_own_state() -> None:
+    batch = [incoming(report(b"b", latitude=float(n), longitude=0.0), identity=str(n)) for n in range(20)]
+    write(batch, is_open=True)
+    write(batch[::-1], is_open=True)
+    found = {state.device.identity: state.latitude for state in State.objects.select_related("device")}
+    assert found == {str(n): float(n) for n in range(20)}

@@ -1,0 +1,42 @@
+"""A protocol whose bodies say what shall become of them."""
+
+from __future__ import annotations
+
+from protocols.message import Message
+from protocols.protocol import Codec, DeviceProtocol, Terminal
+from protocols.report import Decoded, DecodeError
+from tests.records import NOON, report
+
+GOOD, PARTIAL, BAD, BUG = b"good", b"partial", b"bad", b"bug"
+
+
+class FakeProtocol:
+    """Bodies begin with one of the words above; the rest makes them differ."""
+
+    name = "fake"
+    title = "Fake"
+    port = 1
+
+    def codec(self) -> Codec:
+        raise NotImplementedError
+
+    def terminal(self, identity: str) -> Terminal:
+        raise NotImplementedError
+
+    def decode(self, message: Message) -> Decoded:
+        error = DecodeError("truncated", "items[1]", "2 bytes are missing")
+        if message.body.startswith(BUG):
+            raise ZeroDivisionError("division by zero")
+        if message.body.startswith(BAD):
+            return Decoded([], error)
+        reports = [report(message.body, NOON, latitude=1.0, longitude=2.0)]
+        return Decoded(reports, error if message.body.startswith(PARTIAL) else None)
+
+    def kind_name(self, kind: int) -> str:
+        return "location" if kind == 0x0200 else f"0x{kind:04x}"
+
+    def ends_session(self, kind: int) -> bool:
+        return False
+
+
+FAKE: DeviceProtocol = FakeProtocol()

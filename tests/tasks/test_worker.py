@@ -1,0 +1,117 @@
+"""A real worker process on real brokers and databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import pytest
+import redis
+from celery import Celery
+from kombu import Connection
+
+from protocols.message import Message, Outcome
+from protocols.registry import PROTOCOLS
+from store.models import Quarantine, Report
+from tasks.contract import INGEST_TASK, RECEIPT_FIELD, IngestMessage, celery_configuration, mailbox, unpack_receipt
+from tests.servers import Child, PostgreSQL
+
+IDENTITY = "013800138000"
+RECEIVED_MS = 1_772_366_400_000
+
+
+class Sender:
+    """Sends tasks over a connection of its own; Celery's pools outlive a test and remember queues that are gone."""
+
+    def __init__(self, app: Celery, connection: Connection) -> None:
+        self._app = app
+        self._producer = app.amqp.Producer(connection)
+
+    def send(self, batch: str, *messages: object) -> None:
+        self._app.send_task(INGEST_TASK, kwargs={"batch": batch, "gateway": "gw", "messages": messages}, producer=self._producer)
+
+
+@pytest.fixture
+def sender(broker_url: str) -> Iterator[Sender]:
+    app = Celery("sender", fixups=[], set_as_current=False)
+    app.conf.update(celery_configuration(broker_url))
+    with app.connection_for_write() as connection:
+        yield Sender(app, connection)
+    app.close()
+
+
+@pytest.fixture
+def start_worker(start_child: Callable[..., Child], database_url: str, redis_url: str, broker_url: str) -> Callable[[], Child]:
+    def start() -> Child:
+        words = ("-m", "celery", "-A", "tasks", "worker", "--concurrency", "1", "--without-mingle", "--without-gossip")
+        urls = {"IOTGW_DATABASE_URL": database_url, "IOTGW_REDIS_URL": redis_url, "IOTGW_BROKER_URL": broker_url}
+        return start_child(*words, name="worker", **urls)
+
+    return start
+
+
+@pytest.fixture
+def mailbox_client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+def device_message(number: int) -> IngestMessage:
+    """A location as a device frames it and a gateway opens it."""
+    protocol = PROTOCOLS["jt808"]
+    terminal = protocol.terminal(IDENTITY)
+    terminal.connect()
+    sequence, _, body = terminal.report(datetime(2026, 3, 1, 12, number, tzinfo=UTC), 31.25, 121.5, 60.0, 90.0)
+    messages = [event for event in protocol.codec().receive(terminal.frame(sequence, body), 0.0) if isinstance(event, Message)]
+    return IngestMessage("jt808", *messages[-1][:5], RECEIVED_MS)
+
+
+def receipts(client: redis.Redis) -> dict[str, dict[int, Outcome]]:
+    found = [unpack_receipt(fields[RECEIPT_FIELD]) for _, fields in client.xrange(mailbox("gw"))]
+    return {receipt.batch: dict(receipt.outcomes) for receipt in found}
+
+
+def test_a_batch_sent_to_the_broker_is_stored_and_receipted(
+    sender: Sender, start_worker: Callable[[], Child], mailbox_client: redis.Redis
+) -> None:
+    worker = start_worker()
+    unknown = device_message(3)._replace(protocol="none")
+    sender.send("b1", device_message(1), device_message(2), unknown)
+    worker.wait_until(lambda: receipts(mailbox_client), "the receipt is in the mailbox")
+    assert receipts(mailbox_client) == {"b1": {2: Outcome.QUARANTINED}}
+    rows = Report.objects.filter(device__identity=device_message(1).identity).order_by("time")
+    assert [(row.time.minute, round(row.latitude or 0, 4), row.speed_kmh) for row in rows] == [(1, 31.25, 60), (2, 31.25, 60)]
+    assert Quarantine.objects.get().error_cause == "unknown-protocol"
+    assert worker.stop() == 0
+    assert "Traceback" not in worker.output()
+
+
+def test_a_worker_lives_through_a_bad_payload(
+    sender: Sender, start_worker: Callable[[], Child], mailbox_client: redis.Redis
+) -> None:
+    sender.send("bad", ["nonsense"])
+    sender.send("good", device_message(1))
+    worker = start_worker()
+    worker.wait_until(lambda: receipts(mailbox_client), "the receipt is in the mailbox")
+    assert list(receipts(mailbox_client)) == ["good"]
+    assert worker.output().count("dropped a bad payload") == 1
+    assert "Traceback" not in worker.output()
+
+
+@pytest.mark.parametrize("broker_url", ["redis", "rabbitmq"], indirect=True)
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_worker_takes_up_its_work_when_the_database_is_back(
+    sender: Sender, start_worker: Callable[[], Child], mailbox_client: redis.Redis, postgresql_server: PostgreSQL
+) -> None:
+    worker = start_worker()
+    sender.send("before", device_message(1))
+    worker.wait_until(lambda: receipts(mailbox_client), "the first receipt is in the mailbox")
+    postgresql_server.stop()
+    try:
+        sender.send("meanwhile", device_message(2))
+        worker.wait_until(lambda: worker.output().count("database does not take the batch") >= 2, "the worker tried twice")
+        assert list(receipts(mailbox_client)) == ["before"]
+    finally:
+        postgresql_server.start()
+    worker.wait_until(lambda: "meanwhile" in receipts(mailbox_client), "the batch was stored after all")
+    assert Report.objects.count() == 2
