@@ -1,0 +1,1 @@
+"""The gateway: links, sessions, batches and acks; the one-machine stack, the simulator and the command line."""

@@ -1,0 +1,5 @@
+"""``python -m iotgw`` is ``iotgw``."""
+
+from iotgw.cli import main
+
+main()

@@ -1,0 +1,220 @@
+"""The ``iotgw`` command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from iotgw.commands import replace_process
+from protocols import DeviceProtocol
+from protocols.registry import PROTOCOLS
+from settings import Settings, SettingsError, load
+
+PASSED_ON: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names": [], "allow_extra_args": True}
+STORE_COMMANDS = {
+    "devices": "List, add, disable and enable devices.",
+    "reports": "Show the newest stored reports.",
+    "quarantine": "Show messages that could not be decoded.",
+    "verify": "Compare a simulator's ledger with the database: lost, duplicated, stored.",
+    "migrate": "Bring the database's tables up to date.",
+}
+
+
+class ProtocolName(click.ParamType[DeviceProtocol]):
+    """The name of a registered protocol."""
+
+    name = "protocol"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> DeviceProtocol:
+        if value in PROTOCOLS:
+            return PROTOCOLS[value]
+        self.fail(f"there is no protocol {value!r}: use one of {', '.join(sorted(PROTOCOLS))}", param, ctx)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="iotgw")
+def main() -> None:
+    """iotgw: devices over TCP in, every acked message stored.
+
+    Settings come from IOTGW_... variables or from the TOML file that IOTGW_CONFIG names (iotgw.toml by default).
+    """
+
+
+@main.command()
+def up() -> None:
+    """Run everything on this machine: Redis, gateway and worker, with SQLite in ./var."""
+    from iotgw.stack import Stack, StackError
+
+    settings = _settings()
+    console = Console(stderr=True, highlight=False)
+    stack = Stack(settings, lambda name, line: print(f"{name:8}| {line}", flush=True))
+    try:
+        asyncio.run(stack.run(lambda: console.print(_what_runs(settings), soft_wrap=True)))
+    except StackError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.argument("protocol", type=ProtocolName())
+@click.option("--devices", default=10, show_default=True, type=click.IntRange(1, 100_000), help="How many devices.")
+@click.option("--interval", default=5.0, show_default=True, type=click.FloatRange(0.01), help="Seconds between a device's reports.")
+@click.option("--duration", default=60.0, show_default=True, type=click.FloatRange(0), help="Seconds to make reports for.")
+@click.option("--settle", default=60.0, show_default=True, help="Seconds to wait at the end for acks that are still owed.")
+@click.option(
+    "--resend", default=30.0, show_default=True, help="Seconds after which an unacked report is sent again on the same link."
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The gateway.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Its port; the protocol's own by default.")
+@click.option("--first-identity", default=13_800_000_000, show_default=True, help="Devices are numbered from here.")
+@click.option(
+    "--ledger", type=click.Path(dir_okay=False, path_type=Path), help="File to write what was acked to, for iotgw verify."
+)
+def simulate(protocol: DeviceProtocol, ledger: Path | None, **options: Any) -> None:
+    """Run simulated devices: they keep what is not acked and send it again.
+
+    Exit status 1 when reports are left without an ack.
+    """
+    from twisted.internet.task import react
+
+    from iotgw.simulator import FleetPlan
+
+    plan = FleetPlan(
+        protocol=protocol,
+        host=options["host"],
+        port=options["port"] or protocol.port,
+        devices=options["devices"],
+        interval_seconds=options["interval"],
+        duration_seconds=options["duration"],
+        settle_seconds=options["settle"],
+        resend_seconds=options["resend"],
+        first_identity=options["first_identity"],
+    )
+    _allow_files(plan.devices)
+    kept: list[int] = []
+    try:
+        react(_simulate, (plan, ledger, kept))
+    except SystemExit as end:
+        if end.code:
+            raise
+    raise SystemExit(1 if kept[0] else 0)
+
+
+@main.command()
+@click.argument("protocol", type=ProtocolName())
+@click.argument("frames", nargs=-1, required=True, metavar="HEX... | -")
+def decode(protocol: DeviceProtocol, frames: tuple[str, ...]) -> None:
+    """Decode frames given in hex; with "-" one a line from standard input. One JSON object a line, same order."""
+    from iotgw.decode import decode_line
+
+    lines: Iterable[str] = sys.stdin if frames == ("-",) else frames
+    for line in lines:
+        print(json.dumps(decode_line(protocol, line), ensure_ascii=False), flush=frames == ("-",))
+
+
+@main.command("settings")
+@click.option("--markdown", is_flag=True, help="As the table of docs/settings.md.")
+def settings_command(markdown: bool) -> None:
+    """List all settings: what is in force, the default, what it means."""
+    from rich.table import Table
+
+    from settings import describe
+
+    in_force = _settings()
+    if markdown:
+        print(describe.markdown(in_force))
+        return
+    table = Table("setting", "in force", "default", "meaning", header_style="bold")
+    for row in describe.describe(in_force):
+        table.add_row(row.variable, row.value or "", row.default, row.meaning)
+    Console().print(table)
+
+
+def _store_command(name: str, text: str) -> None:
+    @main.command(name, help=text, short_help=text, context_settings=PASSED_ON)
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def run(arguments: tuple[str, ...]) -> None:
+        replace_process(name, arguments)
+
+
+for _name, _text in STORE_COMMANDS.items():
+    _store_command(_name, _text)
+
+
+def _settings() -> Settings:
+    try:
+        return load()
+    except SettingsError as error:
+        for line in str(error).splitlines():
+            click.echo(f"iotgw: {line}", err=True)
+        raise SystemExit(2) from error
+
+
+def _what_runs(settings: Settings) -> str:
+    lines = ["", "[bold]iotgw is up.[/bold] Devices connect to:"]
+    for protocol in PROTOCOLS.values():
+        endpoint = settings.listen.get(protocol.name, f"tcp:{protocol.port}")
+        if endpoint != "off":
+            lines.append(f"  {protocol.title:12} {endpoint}")
+    command = "iotgw" if shutil.which("iotgw") else os.path.relpath(sys.argv[0])
+    if command.endswith("__main__.py"):
+        command = "python -m iotgw"
+    lines += [
+        f"Rows: {settings.effective_database_url.split('://')[0]}, files in {settings.var.absolute()}",
+        "",
+        "Try next, in another terminal:",
+        f"  {command} simulate jt808 --devices 10 --interval 1 --duration 30 --ledger ledger.jsonl",
+        f"  {command} reports --limit 5",
+        f"  {command} verify --ledger ledger.jsonl",
+        "Ctrl-C stops everything; nothing that was acked is lost.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+async def _simulate(reactor: Any, plan: Any, ledger_path: Path | None, kept: list[int]) -> None:
+    from iotgw.simulator import Fleet
+    from iotgw.simulator.fleet import open_ledger
+
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
+    bar = Progress(*columns, console=console)
+    task = bar.add_task(f"{plan.devices} devices", total=plan.duration_seconds, text="")
+    with open_ledger(ledger_path) as ledger:
+        fleet = Fleet(plan, reactor, ledger)
+
+        def progress(seconds: float) -> None:
+            if ledger is not None:
+                ledger.flush()
+            bar.update(task, completed=min(seconds, plan.duration_seconds), text=_progress_text(fleet))
+
+        with Live(bar, console=console, refresh_per_second=4):
+            await fleet.run(progress)
+    kept.append(fleet.kept)
+    print(f"{fleet.made} reports made, {fleet.acked} acked, {fleet.kept} kept without an ack, {fleet.sent} sent", flush=True)
+
+
+def _progress_text(fleet: Any) -> str:
+    median, slowest = fleet.latency_seconds(0.5), fleet.latency_seconds(0.99)
+    latency = "" if median is None else f", ack in {median * 1000:.0f} ms (p99 {slowest * 1000:.0f} ms)"
+    return f"{fleet.online} online, {fleet.acked} acked, {fleet.kept} waiting{latency}"
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise this process's limit of open files as far as it may go: each device is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted + 100:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(wanted + 100, soft), hard), hard))
+    if min(hard, resource.getrlimit(resource.RLIMIT_NOFILE)[0]) < wanted + 20:
+        raise click.ClickException(f"{wanted} devices need as many open files, and this process may have {hard}: raise 'ulimit -n'")

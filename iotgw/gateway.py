@@ -1,0 +1,141 @@
+"""The gateway's state: its links and sessions, and the one way that messages take through it."""
+
+from __future__ import annotations
+
+import time
+from itertools import count
+from typing import Any
+
+import structlog
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from iotgw.batches import Batches, Publish
+from iotgw.link import Link
+from iotgw.sessions import Session, Sessions
+from iotgw.statistics import Statistics
+from iotgw.wheel import TimerWheel
+from protocols import Message
+from settings import Settings
+from tasks.contract import IngestMessage
+
+log = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """Everything that links share. It knows no sockets and no threads, only what they bring."""
+
+    def __init__(self, settings: Settings, clock: IReactorTime, publish: Publish) -> None:
+        self.settings = settings
+        self.statistics = Statistics()
+        self.wheel = TimerWheel(clock)
+        self.sessions = Sessions()
+        self.batches = Batches(settings, clock, self.statistics, publish, self._set_full)
+        self.is_paused = False
+        self._is_draining = False
+        self.now = clock.seconds
+        self._links: set[Link] = set()
+        self._all_closed: list[Deferred[None]] = []
+        self._numbers = count(1)
+
+    def start(self) -> None:
+        self.wheel.start()
+        self.batches.start()
+
+    def stop(self) -> None:
+        self.wheel.stop()
+        self.batches.stop()
+
+    def drain(self) -> Deferred[None]:
+        """Read no more from devices; fires when all that was read is answered."""
+        self._is_draining = True
+        self._set_reading(False)
+        return self.batches.drain()
+
+    def close_links(self, cause: str) -> Deferred[None]:
+        """Close all links; fires when their last bytes have left, or would not in time."""
+        closed: Deferred[None] = Deferred()
+        self._all_closed.append(closed)
+        for link in list(self._links):
+            link.close(cause)
+        self._tell_if_all_closed()
+        return closed
+
+    @property
+    def links(self) -> int:
+        return len(self._links)
+
+    def has_room(self) -> bool:
+        return len(self._links) < self.settings.max_links
+
+    def next_link_number(self) -> int:
+        return next(self._numbers)
+
+    def link_opened(self, link: Link) -> None:
+        self._links.add(link)
+        self.wheel.add(link)
+        self.statistics.count("links.opened")
+        if self.is_paused:
+            link.set_reading(False)
+
+    def link_closed(self, link: Link, cause: str) -> None:
+        self._links.discard(link)
+        self.wheel.discard(link)
+        self.statistics.count(f"links.closed.{cause}")
+        for identity in list(link.identities):
+            self.end_session(link, identity)
+        self._tell_if_all_closed()
+
+    def take(self, link: Link, message: Message) -> None:
+        """A link has opened a message: from here it goes to the workers."""
+        self.statistics.count("messages")
+        received_ms = time.time_ns() // 1_000_000
+        payload = IngestMessage(
+            link.protocol.name, message.identity, message.kind, message.sequence, message.head, message.body, received_ms
+        )
+        self.batches.add(link, message, payload)
+
+    def begin_session(self, session: Session) -> None:
+        """A device was let in on a link; a link that it was on before is closed."""
+        lost = self.sessions.begin(session)
+        if lost is not session:
+            session.link.identities.add(session.identity)
+            self.statistics.count("sessions.begun")
+            log.debug("session begun", protocol=session.protocol, device=session.identity, peer=session.link.peer)
+        if lost is not None:
+            self.statistics.count("sessions.replaced")
+            log.info("newer link wins", protocol=lost.protocol, device=lost.identity, closed=lost.link.peer)
+            lost.link.close("replaced")
+
+    def end_session(self, link: Link, identity: str) -> None:
+        link.identities.discard(identity)
+        if self.sessions.end(link.protocol.name, identity, link):
+            self.statistics.count("sessions.ended")
+
+    def snapshot(self) -> dict[str, Any]:
+        """Gauges and counters, for the log."""
+        return {
+            "links": len(self._links),
+            "sessions": len(self.sessions),
+            "batches_in_flight": self.batches.in_flight,
+            "messages_collected": self.batches.collected,
+            **self.statistics.snapshot(),
+        }
+
+    def _tell_if_all_closed(self) -> None:
+        if not self._links:
+            waiting, self._all_closed = self._all_closed, []
+            for closed in waiting:
+                closed.callback(None)
+
+    def _set_full(self, is_full: bool) -> None:
+        if is_full:
+            log.warning("too many batches without a receipt, reading paused")
+        else:
+            log.info("reading goes on")
+        self._set_reading(not is_full and not self._is_draining)
+
+    def _set_reading(self, is_reading: bool) -> None:
+        self.is_paused = not is_reading
+        for link in self._links:
+            link.set_reading(is_reading)

@@ -1,0 +1,88 @@
+"""Handing batches to the broker, on a thread of its own.
+
+A publish costs about a millisecond, and as long as the broker wants when it is ill: the event loop must not wait
+for it. One thread and one held producer do it; kombu's connections are not to be shared among threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+import structlog
+from celery import Celery
+from kombu import Connection, Producer
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+
+from iotgw.batches import Batch
+from tasks.contract import INGEST_QUEUE, INGEST_TASK, celery_configuration, ingest_payload
+
+log = structlog.get_logger(__name__)
+
+
+class _Job(NamedTuple):
+    batch: Batch
+    published: Deferred[None]
+
+
+class Publisher:
+    """Publishes batches in the order they are given."""
+
+    def __init__(self, broker_url: str, gateway_id: str, reactor: IReactorFromThreads) -> None:
+        self._gateway_id = gateway_id
+        self._reactor = reactor
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._app = Celery("iotgw", fixups=[], set_as_current=False)
+        self._app.conf.update(celery_configuration(broker_url))
+        self._connection: Connection | None = None
+        self._producer: Producer | None = None
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the jobs it has. It is not waited for: it may be stuck with a broker that hangs."""
+        self._jobs.put(None)
+
+    def publish(self, batch: Batch) -> Deferred[None]:
+        """Fires when the broker has the batch; fails when it may not have it."""
+        published: Deferred[None] = Deferred()
+        self._jobs.put(_Job(batch, published))
+        return published
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                self._send(job.batch)
+            except Exception as error:
+                self._disconnect()
+                self._reactor.callFromThread(job.published.errback, error)
+            else:
+                self._reactor.callFromThread(job.published.callback, None)
+        self._disconnect()
+
+    def _send(self, batch: Batch) -> None:
+        if self._producer is None:
+            self._connection = self._app.connection_for_write()
+            self._producer = self._app.amqp.Producer(self._connection)
+        payload = ingest_payload(batch.id, self._gateway_id, [entry.payload for entry in batch.entries])
+        options: dict[str, Any] = {"retry": False, "ignore_result": True, "argsrepr": "", "kwargsrepr": ""}
+        self._app.send_task(
+            INGEST_TASK,
+            kwargs=payload,
+            task_id=f"{batch.id}.{batch.attempts}",
+            queue=INGEST_QUEUE,
+            producer=self._producer,
+            **options,
+        )
+
+    def _disconnect(self) -> None:
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            try:
+                connection.release()
+            except Exception as error:
+                log.debug("broker connection did not close cleanly", cause=str(error))

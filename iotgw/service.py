@@ -1,0 +1,149 @@
+"""Where the gateway's objects meet."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from twisted.application.service import Application, Service
+from twisted.internet.defer import gatherResults, inlineCallbacks, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.task import LoopingCall
+from twisted.logger import ILogObserver, STDLibLogObserver
+from twisted.python.failure import Failure
+
+from iotgw.gateway import Gateway
+from iotgw.link import LinkFactory
+from iotgw.mailbox import Mailbox
+from iotgw.publisher import Publisher
+from protocols import DeviceProtocol
+from protocols.registry import PROTOCOLS
+from settings import Settings, SettingsError
+from settings.load import exit_with, load_or_exit
+from settings.logs import configure
+from tasks.contract import Receipt
+
+log = structlog.get_logger(__name__)
+
+BACKLOG = 4096
+"""A fleet reconnects at once after an outage; Twisted's 50 would turn most of it away."""
+OFF = "off"
+SWITCH_INTERVAL_SECONDS = 0.0005
+"""The publisher's and mailbox's threads hold the interpreter lock for at most so long while the reactor wants it."""
+
+
+class GatewayService(Service):
+    """Starts and stops listeners, threads and the gateway in the right order."""
+
+    name = "gateway"
+
+    def __init__(self, settings: Settings, reactor: Any) -> None:
+        self._settings = settings
+        self._reactor = reactor
+        self._endpoints = _endpoints(settings, reactor)
+        self._publisher = Publisher(settings.effective_broker_url, settings.gateway_id, reactor)
+        self.gateway = Gateway(settings, reactor, self._publisher.publish)
+        self._mailbox = Mailbox(settings.redis_url, settings.gateway_id, reactor, self._deliver)
+        self._ports: list[IListeningPort] = []
+        self._could_listen = True
+        self._statistics = LoopingCall(self._log_statistics)
+        self._statistics.clock = reactor
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        log.info("gateway starting", gateway=self._settings.gateway_id, admission=self._settings.admission.value)
+        self._mailbox.start()
+        self._publisher.start()
+        self.gateway.start()
+        self._statistics.start(self._settings.statistics_seconds, now=False)
+        for protocol, endpoint in self._endpoints:
+            listening = endpoint.listen(LinkFactory(self.gateway, protocol))
+            listening.addCallbacks(self._listening, self._not_listening, callbackArgs=(protocol,), errbackArgs=(protocol,))
+        if not self._could_listen:
+            # Started half, it would look alive and take nothing: whoever supervises it should know.
+            raise SystemExit(1)
+
+    @inlineCallbacks
+    def stopService(self) -> Any:
+        """Take no more in, have what was read stored and answered, then leave."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        yield gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
+        drained = self.gateway.drain()
+        drained.addTimeout(self._settings.shutdown_timeout_seconds, self._reactor)
+        try:
+            yield drained
+        except Exception:
+            log.warning(
+                "stopping with batches without a receipt, their devices will send again", batches=self.gateway.batches.in_flight
+            )
+        yield self.gateway.close_links("shutdown")
+        self._publisher.stop()
+        self._mailbox.stop()
+        if self._statistics.running:
+            self._statistics.stop()
+        self.gateway.stop()
+        self._log_statistics()
+
+    def _deliver(self, receipts: Sequence[Receipt]) -> None:
+        for receipt in receipts:
+            self.gateway.batches.receive(receipt)
+
+    def _listening(self, port: IListeningPort, protocol: DeviceProtocol) -> None:
+        self._ports.append(port)
+        address = port.getHost()
+        log.info("listening", protocol=protocol.name, host=getattr(address, "host", ""), port=getattr(address, "port", 0))
+
+    def _not_listening(self, failure: Failure, protocol: DeviceProtocol) -> None:
+        cause = failure.value.socketError if isinstance(failure.value, CannotListenError) else failure.getErrorMessage()
+        log.error("cannot listen, set another endpoint", setting=f"listen.{protocol.name}", cause=str(cause))
+        self._could_listen = False
+
+    def _log_statistics(self) -> None:
+        log.info("statistics", **self.gateway.snapshot())
+
+
+def make_service(settings: Settings, reactor: Any) -> GatewayService:
+    """A gateway that is ready to start.
+
+    Raises: SettingsError when an endpoint cannot be used.
+    """
+    return GatewayService(settings, reactor)
+
+
+def make_application() -> Any:
+    """The application that ``twistd -y twistd.tac`` runs. Unusable settings end the process with status 2."""
+    settings = load_or_exit()
+    configure(settings)
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    from twisted.internet import reactor
+
+    application = Application("iotgw")
+    # twistd would write its own form of log lines; all of Twisted's go where ours go.
+    application.setComponent(ILogObserver, STDLibLogObserver("twisted"))
+    try:
+        make_service(settings, reactor).setServiceParent(application)  # type: ignore[no-untyped-call]
+    except SettingsError as error:
+        exit_with(error)
+    return application
+
+
+def _endpoints(settings: Settings, reactor: Any) -> list[tuple[DeviceProtocol, IStreamServerEndpoint]]:
+    for name in settings.listen:
+        if name not in PROTOCOLS:
+            raise SettingsError(f"listen.{name}: there is no such protocol: use one of {', '.join(sorted(PROTOCOLS))}")
+    endpoints = []
+    for protocol in PROTOCOLS.values():
+        description = settings.listen.get(protocol.name, f"tcp:{protocol.port}:backlog={BACKLOG}")
+        if description == OFF:
+            continue
+        try:
+            endpoints.append((protocol, serverFromString(reactor, description)))
+        except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
+            raise SettingsError(
+                f"listen.{protocol.name}: {description!r} is no Twisted endpoint ({error}): write one such as tcp:{protocol.port}"
+            ) from error
+    return endpoints

@@ -1,0 +1,168 @@
+"""Many simulated devices against one gateway, and the ledger of what was acked."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from twisted.application.internet import ClientService, backoffPolicy
+from twisted.internet.defer import inlineCallbacks
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.protocol import Factory
+from twisted.internet.task import LoopingCall, deferLater
+
+from iotgw.simulator.device import Device, DeviceLink, Kept
+from protocols import DeviceProtocol
+from protocols.report import digest
+
+RECENT_LATENCIES = 20_000
+"""Quantiles are of the last so many acks, so that a long run takes no more memory than a short one."""
+REPORT_PROGRESS_SECONDS = 0.25
+SETTLE_CHECK_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class FleetPlan:
+    """What to simulate."""
+
+    protocol: DeviceProtocol
+    host: str
+    port: int
+    devices: int
+    interval_seconds: float
+    duration_seconds: float
+    settle_seconds: float
+    """After the last report: how long to wait for acks that are still owed."""
+    resend_seconds: float
+    first_identity: int
+
+    def identities(self) -> Iterator[str]:
+        return (str(self.first_identity + number) for number in range(self.devices))
+
+
+class _DeviceFactory(Factory):
+    noisy = False
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+
+    def buildProtocol(self, addr: IAddress | None) -> DeviceLink:
+        return DeviceLink(self._device)
+
+
+class Fleet:
+    """Runs a plan."""
+
+    def __init__(self, plan: FleetPlan, reactor: Any, ledger: IO[str] | None) -> None:
+        self.plan = plan
+        self.acked = 0
+        self._reactor = reactor
+        self._ledger = ledger
+        self._starts: list[IDelayedCall] = []
+        self._latencies: deque[float] = deque(maxlen=RECENT_LATENCIES)
+        self.devices = [
+            Device(plan.protocol.terminal(identity), reactor, plan.resend_seconds, self._record_ack)
+            for identity in plan.identities()
+        ]
+
+    @property
+    def made(self) -> int:
+        return self.acked + self.kept
+
+    @property
+    def kept(self) -> int:
+        return sum(device.kept for device in self.devices)
+
+    @property
+    def sent(self) -> int:
+        return sum(device.sent for device in self.devices)
+
+    @property
+    def online(self) -> int:
+        return sum(device.is_online for device in self.devices)
+
+    def latency_seconds(self, quantile: float) -> float | None:
+        """From a report's making to its ack, over the recent ones."""
+        ordered = sorted(self._latencies)
+        return ordered[min(int(len(ordered) * quantile), len(ordered) - 1)] if ordered else None
+
+    @inlineCallbacks
+    def run(self, progress: Callable[[float], None]) -> Any:
+        """Connect all devices, let them report for the plan's duration, wait for the acks that are owed."""
+        services = [self._connect(device) for device in self.devices]
+        start = self._reactor.seconds()
+        reporting = [self._report_regularly(device) for device in self.devices]
+        told = LoopingCall(lambda: progress(self._reactor.seconds() - start))
+        told.clock = self._reactor
+        told.start(REPORT_PROGRESS_SECONDS)
+        try:
+            yield deferLater(self._reactor, self.plan.duration_seconds, lambda: None)
+            self._stop_reporting(reporting)
+            yield self._settle()
+        finally:
+            self._stop_reporting(reporting)
+            told.stop()
+            for service in services:
+                yield service.stopService()
+            progress(self._reactor.seconds() - start)
+
+    def _connect(self, device: Device) -> ClientService:
+        endpoint = HostnameEndpoint(self._reactor, self.plan.host, self.plan.port)
+        policy = backoffPolicy(initialDelay=0.2, maxDelay=5.0, factor=1.6, jitter=lambda: random.uniform(0, 0.3))
+        service = ClientService(endpoint, _DeviceFactory(device), retryPolicy=policy, clock=self._reactor)
+        service.startService()
+        return service
+
+    def _report_regularly(self, device: Device) -> LoopingCall:
+        loop = LoopingCall(device.make_report, self.plan.interval_seconds)
+        loop.clock = self._reactor
+        # Spread over the interval: a fleet does not report in step.
+        self._starts.append(
+            self._reactor.callLater(random.uniform(0, self.plan.interval_seconds), loop.start, self.plan.interval_seconds)
+        )
+        return loop
+
+    def _stop_reporting(self, loops: list[LoopingCall]) -> None:
+        for start in self._starts:
+            if start.active():
+                start.cancel()
+        for loop in loops:
+            if loop.running:
+                loop.stop()
+
+    @inlineCallbacks
+    def _settle(self) -> Any:
+        deadline = self._reactor.seconds() + self.plan.settle_seconds
+        while self.kept and self._reactor.seconds() < deadline:
+            yield deferLater(self._reactor, SETTLE_CHECK_SECONDS, lambda: None)
+            for device in self.devices:
+                device.resend_overdue()
+
+    def _record_ack(self, device: Device, kept: Kept) -> None:
+        self.acked += 1
+        self._latencies.append(self._reactor.seconds() - kept.made)
+        if self._ledger is not None:
+            line = {
+                "protocol": self.plan.protocol.name,
+                "identity": device.identity,
+                "kind": kept.kind,
+                "digest": digest(kept.kind, kept.body).hex(),
+            }
+            self._ledger.write(json.dumps(line, separators=(",", ":")) + "\n")
+
+
+@contextmanager
+def open_ledger(path: Path | None) -> Iterator[IO[str] | None]:
+    """The ledger as a file to write to: one JSON object per acked report."""
+    if path is None:
+        yield None
+    else:
+        with path.open("w", encoding="utf-8") as ledger:
+            yield ledger

@@ -1,0 +1,148 @@
+"""Stand-ins for what surrounds a gateway. Their signatures are held to the real ones by test_fakes.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from iotgw.batches import Batch
+from iotgw.gateway import Gateway
+from iotgw.link import Link
+from protocols import Decoded, Event, Malformed, Message, Outcome
+from settings import Settings
+from tasks.contract import Receipt
+
+
+class LineProtocol:
+    """One message a line, ``identity kind text``; a line that is not is malformed. Acks are ``identity outcome``."""
+
+    name = "line"
+    title = "Line"
+    port = 7
+    LOGOUT = 9
+
+    def codec(self) -> LineCodec:
+        return LineCodec()
+
+    def terminal(self, identity: str) -> Any:
+        raise AssertionError("no test simulates lines")
+
+    def decode(self, message: Message) -> Decoded:
+        return Decoded([])
+
+    def kind_name(self, kind: int) -> str:
+        return str(kind)
+
+    def ends_session(self, kind: int) -> bool:
+        return kind == self.LOGOUT
+
+
+class LineCodec:
+    def __init__(self) -> None:
+        self._rest = b""
+        self._sequence = 0
+
+    def receive(self, data: bytes, now: float) -> Sequence[Event]:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [self._event(line) for line in lines]
+
+    def ack(self, message: Message, outcome: Outcome) -> bytes:
+        return f"{message.identity}:{message.sequence} {outcome.name}\n".encode()
+
+    def end(self) -> Sequence[Event]:
+        return [Malformed("cut", self._rest)] if self._rest else []
+
+    def _event(self, line: bytes) -> Event:
+        match line.split(b" ", 2):
+            case [identity, kind, body] if kind.isdigit():
+                self._sequence += 1
+                return Message(identity.decode(), int(kind), self._sequence, b"", body)
+        return Malformed("line", line)
+
+
+class FakePublisher:
+    """Remembers batches; each publish succeeds unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.waiting: list[Deferred[None]] = []
+        self.error: Exception | None = None
+        self.is_holding = False
+
+    def publish(self, batch: Batch) -> Deferred[None]:
+        published: Deferred[None] = Deferred()
+        self.batches.append(batch)
+        if self.is_holding:
+            self.waiting.append(published)
+        elif self.error is not None:
+            published.errback(self.error)
+        else:
+            published.callback(None)
+        return published
+
+
+class House:
+    """A gateway on a fake clock with a fake publisher."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.clock = Clock()
+        self.publisher = FakePublisher()
+        self.protocol = LineProtocol()
+        self.gateway = Gateway(Settings(**settings), self.clock, self.publisher.publish)
+        self.gateway.start()
+
+    @property
+    def statistics(self) -> Any:
+        return self.gateway.statistics
+
+    def connect(self) -> tuple[Link, StringTransport]:
+        link = Link(self.gateway, self.protocol, self.gateway.next_link_number())
+        transport = LinkTransport()
+        transport.link = link
+        link.makeConnection(transport)
+        return link, transport
+
+    def pass_time(self, seconds: float, step: float = 0.5) -> None:
+        while seconds > 0:
+            self.clock.advance(min(step, seconds))
+            seconds -= step
+
+    def commit(self, **outcomes: Outcome) -> None:
+        """A receipt for every batch in flight; keyword arguments are outcomes by identity."""
+        for batch in self.publisher.batches:
+            exceptions = {
+                index: outcomes[entry.message.identity]
+                for index, entry in enumerate(batch.entries)
+                if entry.message.identity in outcomes
+            }
+            self.gateway.batches.receive(Receipt(batch.id, exceptions))
+        self.publisher.batches.clear()
+
+    def say(self, link: Link, *lines: str) -> None:
+        """A device sends lines, and the reactor's turn ends."""
+        link.dataReceived("".join(f"{line}\n" for line in lines).encode())
+        self.clock.advance(0)
+
+
+class LinkTransport(StringTransport):
+    """A transport that tells its link when it has closed, as TCP does, and that knows how to be cut."""
+
+    link: Link
+    is_aborted = False
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        self.is_no_delay = enabled
+
+    def abortConnection(self) -> None:
+        self.is_aborted = True
+        self.finish()
+
+    def finish(self) -> None:
+        """The connection is gone."""
+        from twisted.internet.protocol import connectionDone
+
+        self.link.connectionLost(connectionDone)

@@ -1,0 +1,35 @@
+"""Stand-ins have the signatures of what they stand for."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from iotgw.publisher import Publisher
+from protocols.registry import PROTOCOLS
+from tests.iotgw.fakes import FakePublisher, LineCodec, LineProtocol
+from tests.iotgw.test_simulator import LineTerminal
+
+
+def parameters(function: Any) -> list[str]:
+    return [name for name in inspect.signature(function).parameters if name != "self"]
+
+
+REAL_PROTOCOL = PROTOCOLS["jt808"]
+
+
+@pytest.mark.parametrize(
+    ("fake", "real", "names"),
+    [
+        (FakePublisher, Publisher, ["publish"]),
+        (LineProtocol(), REAL_PROTOCOL, ["codec", "terminal", "decode", "kind_name", "ends_session"]),
+        (LineCodec(), REAL_PROTOCOL.codec(), ["receive", "ack", "end"]),
+        (LineTerminal("1"), REAL_PROTOCOL.terminal("1"), ["connect", "receive", "report", "frame"]),
+    ],
+    ids=["publisher", "protocol", "codec", "terminal"],
+)
+def test_a_fake_takes_what_the_real_one_takes(fake: Any, real: Any, names: list[str]):
+    for name in names:
+        assert parameters(getattr(fake, name)) == parameters(getattr(real, name)), name

@@ -1,0 +1,98 @@
+"""The one-machine stack: it starts, watches, stops in order, and says what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from iotgw.stack import Child, redis_command
+from tests.servers import free_port, wait_until
+from tests.stacks import RunningStack
+
+
+@pytest.fixture
+def stack(start_child, tmp_path):
+    return RunningStack(start_child, tmp_path / "var")
+
+
+def test_a_killed_part_comes_back(stack):
+    for part in ("worker", "gateway", "redis"):
+        before = stack.pid(part)
+        stack.kill(part)
+        stack.child.wait_until(lambda part=part, before=before: stack.pid(part) != before, f"{part} comes back")
+
+
+def test_stopping_ends_every_child_and_reports_success(stack):
+    pids = [stack.pid(part) for part in ("redis", "worker", "gateway")]
+    assert stack.child.stop(signal.SIGINT) == 0
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    output = stack.child.output()
+    assert output.index("gateway | ") < len(output)
+    assert "killing it" not in output
+
+
+def test_when_the_stack_itself_is_killed_no_child_lives_on(stack):
+    pids = [stack.pid(part) for part in ("redis", "worker", "gateway")]
+    os.kill(stack.child.process.pid, signal.SIGKILL)
+    wait_until(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()], "all children are gone", 40)
+
+
+def test_a_second_stack_in_the_same_folder_is_refused(stack):
+    second = stack.command("up")
+    assert second.returncode == 1
+    assert second.stderr == f"Error: another stack runs in {stack.folder}: stop it, or set IOTGW_VAR to another folder\n"
+
+
+def test_a_taken_port_is_said(start_child, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        child = start_child(
+            "-m", "iotgw", "up", IOTGW_VAR=str(tmp_path / "var"), IOTGW_LISTEN__JT808=f"tcp:{port}:interface=127.0.0.1"
+        )
+        child.wait_until(lambda: "cannot listen, set another endpoint" in child.output(), "it says so")
+
+
+def test_a_long_path_is_no_obstacle(start_child, tmp_path):
+    folder = tmp_path / ("long" * 20) / "var"
+    stack = RunningStack(start_child, folder)
+    assert stack.command("devices").returncode == 0
+
+
+def test_only_this_user_can_open_the_private_redis(stack):
+    assert stack.folder.stat().st_mode & 0o077 == 0
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", 6379)) != 0 or "--port 0" in " ".join(redis_command(stack.folder, stack.folder / "x"))
+
+
+def test_a_child_that_keeps_failing_is_started_ever_more_slowly():
+    started: list[float] = []
+
+    async def run() -> None:
+        child = Child(
+            "fails",
+            [sys.executable, "-c", "raise SystemExit(3)"],
+            dict(os.environ),
+            lambda _, line: started.append(time.monotonic()),
+        )
+        child.start()
+        while len(started) < 3:
+            await asyncio.sleep(0.01)
+        await child.stop()
+        assert child.restarts >= 3
+
+    asyncio.run(run())
+    first, second = started[1] - started[0], started[2] - started[1]
+    assert second > first
+
+
+def test_free_ports_are_free():
+    assert free_port() > 1024
