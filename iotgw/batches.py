@@ -11,6 +11,7 @@ again; the rows' unique key makes that harmless.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -47,6 +48,8 @@ class BatchSettings(Protocol):
     def gateway_id(self) -> str: ...
     @property
     def batch_messages(self) -> int: ...
+    @property
+    def batch_bytes(self) -> int: ...
     @property
     def batch_delay_seconds(self) -> float: ...
     @property
@@ -92,7 +95,8 @@ class Batches:
         self._on_full = on_full
         # Ids of two runs of one gateway must never meet, or a late receipt of the first would settle a batch of the second.
         self._ids = map(f"{uuid4().hex[:16]}-{{}}".format, count(1))
-        self._collected: list[Entry] = []
+        self._collected: deque[Entry] = deque()
+        self._collected_bytes = 0
         self._timer: IDelayedCall | None = None
         self._in_flight: dict[str, Batch] = {}
         self._newest: str | None = None
@@ -125,7 +129,8 @@ class Batches:
     def add(self, origin: Origin, message: Message, payload: IngestMessage) -> None:
         """Take a message in. Its origin is settled once, after the receipt; never if the process ends before."""
         self._collected.append(Entry(origin, message, payload))
-        if len(self._collected) >= self._settings.batch_messages:
+        self._collected_bytes += len(payload.body)
+        if len(self._collected) >= self._settings.batch_messages or self._collected_bytes >= self._settings.batch_bytes:
             self._leave()
         elif self._timer is None:
             # A quiet gateway sends at the end of this turn of the reactor: whatever was read in it shares the batch.
@@ -156,13 +161,22 @@ class Batches:
     def _leave(self) -> None:
         self._cancel_timer()
         while self._collected and len(self._in_flight) < self._settings.batches_in_flight:
-            entries = self._collected[: self._settings.batch_messages]
-            del self._collected[: self._settings.batch_messages]
-            batch = Batch(next(self._ids), entries)
+            batch = Batch(next(self._ids), self._take())
             self._in_flight[batch.id] = batch
             self._newest = batch.id
             self._publish(batch)
         self._tell_if_full()
+
+    def _take(self) -> list[Entry]:
+        """The next batch's messages, up to the number or the bytes it may have, and one at the least."""
+        entries: list[Entry] = []
+        size = 0
+        while self._collected and len(entries) < self._settings.batch_messages and size < self._settings.batch_bytes:
+            entry = self._collected.popleft()
+            entries.append(entry)
+            size += len(entry.payload.body)
+        self._collected_bytes -= size
+        return entries
 
     def _cancel_timer(self) -> None:
         if self._timer is not None and self._timer.active():

@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     admission: Admission = Field(Admission.OPEN, description="open: unknown devices are created; known: they are refused")
 
     batch_messages: int = Field(800, ge=1, le=10_000, description="a batch leaves at so many messages")
+    batch_bytes: int = Field(1 << 20, ge=1024, le=1 << 26, description="or at so many bytes of bodies, such as photos")
     batch_delay_seconds: Annotated[float, Field(ge=0, le=10)] = Field(0.03, description="or after so long")
     batches_in_flight: int = Field(64, ge=1, le=10_000, description="batches without a receipt before reading pauses")
     receipt_timeout_seconds: Seconds = Field(10, description="a batch without a receipt is published again after so long")

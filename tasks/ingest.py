@@ -106,6 +106,7 @@ def _stored(batch: str, rows: list[IngestMessage]) -> dict[int, Outcome]:
     try:
         outcomes = write(incoming, is_open=settings.admission is Admission.OPEN)
     except (DatabaseError, InterfaceError) as error:
+        # Even one that still works: after a failover it may lead to a server that only reads.
         connection.close()
         log.error("database does not take the batch, it goes back", extra={"batch": batch, "cause": _cause(error)})
         _patience.wait()

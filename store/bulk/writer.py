@@ -63,7 +63,7 @@ def _write(messages: list[PreparedMessage], is_open: bool) -> dict[int, Outcome]
         return {}
     with transaction.atomic(), connection.cursor() as cursor, connection.wrap_database_errors:
         tables: Tables = PostgreSQLTables(cursor) if connection.vendor == "postgresql" else SQLiteTables(cursor)
-        devices = _admit(tables, list({message.device for message in messages}), is_open)
+        devices = _admit(tables, list(dict.fromkeys(message.device for message in messages)), is_open)
         outcomes = {message.index: Outcome.REFUSED for message in messages if message.device not in devices}
         admitted = [(devices[message.device], message) for message in messages if message.device in devices]
         _insert(tables, admitted)

@@ -80,6 +80,19 @@ def test_a_full_batch_leaves_at_once():
     assert bench.left == ["abc"]
 
 
+def test_large_bodies_leave_before_the_batch_has_its_messages():
+    bench = Bench(batch_bytes=1024, batch_delay_seconds=10)
+    photo = Message("p", 1, 0, b"", bytes(600))
+    for _ in range(3):
+        bench.batches.add(bench.origin, photo, IngestMessage("line", "p", 1, 0, b"", photo.body, 0))
+    assert bench.left == ["pp"]
+    assert bench.batches.collected == 1
+    bench.batches.add(bench.origin, photo, IngestMessage("line", "p", 1, 0, b"", bytes(5000), 0))
+    assert bench.left == ["pp", "pp"], "one that is larger than a batch may be still leaves"
+    bench.add("a")
+    assert bench.left == ["pp", "pp"], "and what follows begins to count anew"
+
+
 def test_messages_are_settled_by_the_receipt_and_not_before():
     bench = Bench()
     bench.add("a", "b")

@@ -5,18 +5,21 @@ from __future__ import annotations
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from django.db import connection
 
 from protocols.report import DecodeError
 from store.bulk import Incoming, write
+from store.bulk.postgresql import PostgreSQLTables
 from store.models import Device, Quarantine, Report, State
 from tests.records import NOON, incoming, minutes, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
-WRITERS, ROUNDS, DEVICES = 4, 12, 40
+# Large enough that the writers' statements overlap: with locks taken in the order of the batch, they deadlock.
+WRITERS, ROUNDS, DEVICES = 4, 5, 400
 
 
 def shuffled_batch(turn: int, new_devices: int, chance: random.Random) -> list[Incoming]:
@@ -51,4 +54,33 @@ def test_writers_of_the_same_devices_all_succeed(new_devices: int) -> None:
             future.result(60)
     assert Device.objects.count() == State.objects.count() == DEVICES - new_devices + ROUNDS * new_devices
     assert Report.objects.count() == Quarantine.objects.count() == ROUNDS * DEVICES
-    assert {state.latitude for state in State.objects.filter(device__identity__in=[str(DEVICES - 1), str(DEVICES - 2)])} == {ROUNDS - 1.0}
+    assert {state.latitude for state in State.objects.filter(device__identity__in=[str(DEVICES - 1), str(DEVICES - 2)])} == {
+        ROUNDS - 1.0
+    }
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("table", ["incoming_report", "incoming_quarantine"])
+def test_writers_that_insert_at_the_same_moment_wait_in_one_order(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(shuffled_batch(0, 0, random.Random(0)), is_open=True)
+    together = threading.Barrier(2)
+    copy = PostgreSQLTables._copy
+
+    def copy_and_meet(self: PostgreSQLTables, name: str, *rest: Any) -> None:
+        copy(self, name, *rest)
+        if name == table:
+            together.wait(30)
+
+    def run(writer: int) -> None:
+        try:
+            batch = shuffled_batch(1, 0, random.Random(writer))
+            # In quarantine the writers can only meet if no report, which comes first, has made one wait for the other.
+            write(batch if table == "incoming_report" else [each for each in batch if each.decoded.error], is_open=True)
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(PostgreSQLTables, "_copy", copy_and_meet)
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(run, writer) for writer in range(2)]:
+            future.result(60)
+    assert Quarantine.objects.count() == 2 * DEVICES

@@ -159,6 +159,7 @@ def test_postgresql_away_and_back(
     run(message(GOOD + b"2"), batch="after")
     assert [receipt.batch for receipt in receipts(client)] == ["before", "after"]
     assert Report.objects.count() == 2
+    assert ingest._patience.failures == 0
 
 
 def test_sqlite_locked_and_free_again(

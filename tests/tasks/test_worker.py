@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 import pytest
 import redis
 from celery import Celery
+from django.db import connection
 from kombu import Connection
 
 from protocols.message import Message, Outcome
 from protocols.registry import PROTOCOLS
 from store.models import Quarantine, Report
 from tasks.contract import INGEST_TASK, RECEIPT_FIELD, IngestMessage, celery_configuration, mailbox, unpack_receipt
-from tests.servers import Child, PostgreSQL
+from tests.servers import Child, PostgreSQL, Redis
 
 IDENTITY = "013800138000"
 RECEIVED_MS = 1_772_366_400_000
@@ -35,8 +36,8 @@ class Sender:
 def sender(broker_url: str) -> Iterator[Sender]:
     app = Celery("sender", fixups=[], set_as_current=False)
     app.conf.update(celery_configuration(broker_url))
-    with app.connection_for_write() as connection:
-        yield Sender(app, connection)
+    with app.connection_for_write() as held:
+        yield Sender(app, held)
     app.close()
 
 
@@ -115,3 +116,37 @@ def test_a_worker_takes_up_its_work_when_the_database_is_back(
         postgresql_server.start()
     worker.wait_until(lambda: "meanwhile" in receipts(mailbox_client), "the batch was stored after all")
     assert Report.objects.count() == 2
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_batches_arrive_after_the_broker_has_forgotten_everything(
+    sender: Sender, start_worker: Callable[[], Child], mailbox_client: redis.Redis, redis_server: Redis
+) -> None:
+    worker = start_worker()
+    sender.send("before", device_message(1))
+    worker.wait_until(lambda: receipts(mailbox_client), "the first receipt is in the mailbox")
+    redis_server.flush()
+    sender.send("after", device_message(2))
+    worker.wait_until(lambda: receipts(mailbox_client), "the second receipt is in the mailbox", 15)
+    assert Report.objects.count() == 2
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_worker_keeps_its_connection_between_tasks(
+    sender: Sender, start_worker: Callable[[], Child], mailbox_client: redis.Redis
+) -> None:
+    def backends() -> list[int]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+            return [pid for (pid,) in cursor.fetchall()]
+
+    worker = start_worker()
+    seen = []
+    for batch in ("1", "2", "3"):
+        sender.send(batch, device_message(int(batch)))
+        worker.wait_until(lambda batch=batch: batch in receipts(mailbox_client), "the receipt is in the mailbox")
+        seen.append(backends())
+    assert len(seen[0]) == 1
+    assert seen == seen[:1] * 3
