@@ -76,6 +76,8 @@ class Batch:
     attempts: int = 0
     due: float | None = None
     """When to publish it again; None while the publisher has it."""
+    connection: int = 0
+    """Which of the publisher's connections it last left by; 0 for none yet."""
 
 
 Publish = Callable[[Batch], "Deferred[None]"]

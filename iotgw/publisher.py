@@ -38,6 +38,7 @@ class Publisher:
         self._app.conf.update(celery_configuration(broker_url))
         self._connection: Connection | None = None
         self._producer: Producer | None = None
+        self._connections = 0
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     def start(self) -> None:
@@ -65,9 +66,15 @@ class Publisher:
         self._disconnect()
 
     def _send(self, batch: Batch) -> None:
+        if batch.connection == self._connections:
+            # It left by this connection and has no receipt. If its queue was deleted, brokers drop what comes for it
+            # without a word; a new connection declares it anew.
+            self._disconnect()
         if self._producer is None:
+            self._connections += 1
             self._connection = self._app.connection_for_write()
             self._producer = self._app.amqp.Producer(self._connection)
+        batch.connection = self._connections
         payload = ingest_payload(batch.id, self._gateway_id, [entry.payload for entry in batch.entries])
         options: dict[str, Any] = {"retry": False, "ignore_result": True, "argsrepr": "", "kwargsrepr": ""}
         self._app.send_task(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pwd
 import secrets
@@ -10,10 +9,8 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -21,100 +18,13 @@ import redis
 from kombu import Connection
 from psycopg import sql
 
-READY_SECONDS = 60.0
-PR_SET_PDEATHSIG = 1
-STOP_SECONDS = 20.0
+from tests.processes import Child, as_user, free_port, wait_until
+
+__all__ = ["Child", "PostgreSQL", "RabbitMQ", "Redis", "ServerMissingError", "free_port", "wait_until"]
 
 
 class ServerMissingError(Exception):
     """A server's program is not on this machine; the text says which."""
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_until(is_so: Callable[[], object], what: str, seconds: float = READY_SECONDS) -> None:
-    """Ask again and again until something is so. Errors count as "not yet"; the last one is told at the deadline."""
-    deadline = time.monotonic() + seconds
-    pause = 0.005
-    while True:
-        fault: Exception | None = None
-        try:
-            if is_so():
-                return
-        except AssertionError:
-            raise
-        except Exception as error:
-            fault = error
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not so after {seconds:g} s") from fault
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.2)
-
-
-class Child:
-    """A child process in a group of its own, its output in a file."""
-
-    def __init__(
-        self, command: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None = None, user: str | None = None
-    ) -> None:
-        self.log = log
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [str(word) for word in command],
-                env=dict(os.environ if environment is None else environment),
-                cwd=log.parent,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
-                **_as_user(user),
-            )
-
-    def output(self) -> str:
-        return self.log.read_text(errors="replace")
-
-    def wait_until(self, is_so: Callable[[], object], what: str, seconds: float = READY_SECONDS) -> None:
-        """Like :func:`wait_until`, but a child that has ended is told at once, with what it said last."""
-
-        def check() -> object:
-            assert self.process.poll() is None, f"{what}: ended with status {self.process.returncode}\n{self.output()[-4000:]}"
-            return is_so()
-
-        try:
-            wait_until(check, what, seconds)
-        except AssertionError as error:
-            error.add_note(self.output()[-4000:])
-            raise
-
-    def stop(self, how: signal.Signals = signal.SIGTERM, seconds: float = STOP_SECONDS) -> int:
-        """End it, by force after ``seconds`` and with all that it started; its exit status."""
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-            try:
-                self.process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                self.kill()
-        self._kill_group()
-        return self.process.wait()
-
-    def kill(self) -> None:
-        """End it and all that it started as a power cut would."""
-        self._kill_group()
-        self.process.wait()
-
-    def _kill_group(self) -> None:
-        # The group outlives its first process as long as anything it started is left, and its number stays taken.
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
 
 
 class Redis:
@@ -226,7 +136,7 @@ class PostgreSQL:
             "--no-sync",
         ]
         words = [str(word) for word in [*command, "--encoding=UTF8", "--locale=C.UTF-8"]]
-        subprocess.run(words, check=True, capture_output=True, cwd=self.folder, **_as_user(self._user))
+        subprocess.run(words, check=True, capture_output=True, cwd=self.folder, **as_user(self._user))
 
 
 class RabbitMQ:
@@ -334,15 +244,3 @@ def _unprivileged_user(*names: str) -> str | None:
         return None
     known = {entry.pw_name for entry in pwd.getpwall()}
     return next(name for name in (*names, "nobody") if name in known)
-
-
-def _end_with_parent() -> None:
-    """In a new child on Linux: be killed when the tests are, so that nothing is left running even then."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _as_user(name: str | None) -> dict[str, object]:
-    if name is None:
-        return {}
-    entry = pwd.getpwnam(name)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}

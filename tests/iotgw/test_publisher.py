@@ -92,3 +92,26 @@ def test_a_broker_that_is_away_fails_the_publish_and_not_the_publisher(redis_bro
     wait_until(lambda: post.publish(batch(3)) or post.result() is None, "publishes again")
     assert [task["batch"] for task in tasks(redis_broker_url, 1)] == ["run-3"]
     post.close()
+
+
+def test_publishing_again_declares_a_queue_that_was_deleted(post: Post):
+    first = batch(1)
+    post.publish(first)
+    assert post.result() is None
+    with Connection(post.broker_url) as connection:
+        connection.channel().queue_delete(INGEST_QUEUE)
+    post.publish(first)
+    assert post.result() is None
+    assert [task["batch"] for task in tasks(post.broker_url, 1)] == ["run-1"]
+
+
+def test_a_connection_is_kept_while_its_batches_have_receipts(post: Post):
+    for number in range(5):
+        post.publish(batch(number))
+    assert [post.result() for _ in range(5)] == [None] * 5
+    assert post.publisher._connections == 1
+    again = batch(7)
+    post.publish(again)
+    post.publish(again)
+    assert [post.result() for _ in range(2)] == [None] * 2
+    assert post.publisher._connections == 2
