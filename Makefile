@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := iotgw protocols tasks store settings tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-kill lint format lock clean
+.PHONY: help run demo test test-kill fuzz bench docs lint format lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,15 @@ test: $(VENV)/dev lint ## set up, then lint and all tests; says what it left out
 
 test-kill: $(VENV)/dev ## the minute-long run in which worker, gateway and Redis are killed
 	$(BIN)/python -m pytest tests/test_promise.py -m slow
+
+fuzz: $(VENV)/dev ## a million mutated frames through each protocol's decoder
+	$(BIN)/python -m tests.fuzz jt808 --count 1000000
+
+bench: $(VENV)/dev ## how fast bodies are decoded and built, against hand-written code
+	$(BIN)/python -m bench.decode
+
+docs: $(VENV)/dev ## write the protocols' reference pages from their declarations
+	$(BIN)/iotgw reference jt808 --to docs/protocols/jt808 --captures tests/captures/jt808.jsonl
 
 lint: $(VENV)/dev ## style, types, and who may import whom
 	$(BIN)/ruff check $(SOURCES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import resource
 import shutil
 import sys
@@ -75,6 +76,7 @@ def up() -> None:
 @click.option(
     "--resend", default=30.0, show_default=True, help="Seconds after which an unacked report is sent again on the same link."
 )
+@click.option("--photos-every", type=click.FloatRange(0.1), help="Seconds between a device's photos; none by default.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The gateway.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Its port; the protocol's own by default.")
 @click.option("--first-identity", default=13_800_000_000, show_default=True, help="Devices are numbered from here.")
@@ -100,6 +102,7 @@ def simulate(protocol: DeviceProtocol, ledger: Path | None, **options: Any) -> N
         settle_seconds=options["settle"],
         resend_seconds=options["resend"],
         first_identity=options["first_identity"],
+        photos_every_seconds=options["photos_every"],
     )
     _allow_files(plan.devices)
     kept: list[int] = []
@@ -114,13 +117,54 @@ def simulate(protocol: DeviceProtocol, ledger: Path | None, **options: Any) -> N
 @main.command()
 @click.argument("protocol", type=ProtocolName())
 @click.argument("frames", nargs=-1, required=True, metavar="HEX... | -")
-def decode(protocol: DeviceProtocol, frames: tuple[str, ...]) -> None:
+@click.option("--explain", is_flag=True, help="Show what every byte means, and the ack, instead of JSON.")
+def decode(protocol: DeviceProtocol, frames: tuple[str, ...], explain: bool) -> None:
     """Decode frames given in hex; with "-" one a line from standard input. One JSON object a line, same order."""
     from iotgw.decode import decode_line
+    from iotgw.explain import console, print_explanation
 
     lines: Iterable[str] = sys.stdin if frames == ("-",) else frames
+    out = console()
     for line in lines:
+        if explain:
+            print_explanation(protocol, line, out)
+            continue
         print(json.dumps(decode_line(protocol, line), ensure_ascii=False), flush=frames == ("-",))
+
+
+@main.command("compile")
+@click.argument("protocol", type=ProtocolName())
+@click.argument("message")
+@click.option("--edition", help="One of the message's editions; the first by default.")
+def compile_command(protocol: DeviceProtocol, message: str, edition: str | None) -> None:
+    """Print the Python that a message's declaration is turned into. MESSAGE is its name or its id in hex."""
+    from protocols.compiler import source
+
+    named = {row.name: row for row in protocol.messages.values()}
+    row = named.get(message)
+    if row is None and re.fullmatch("(0x)?[0-9A-Fa-f]+", message):
+        row = protocol.messages.get(int(message, 16))
+    if row is None:
+        raise click.ClickException(f"there is no message {message!r}: use an id like 0x0200, or one of {', '.join(sorted(named))}")
+    if edition is not None and edition not in row.layouts:
+        raise click.ClickException(f"{row.name} has no edition {edition!r}: use one of {', '.join(row.layouts)}")
+    print(source(next(iter(row.layouts.values())) if edition is None else row.layouts[edition]))
+
+
+@main.command()
+@click.argument("protocol", type=ProtocolName())
+@click.option("--to", "folder", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the pages.")
+@click.option(
+    "--captures",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Frames for the examples, one JSON object a line.",
+)
+def reference(protocol: DeviceProtocol, folder: Path, captures: Path | None) -> None:
+    """Write the reference pages of a protocol: its messages, every field, and examples explained."""
+    from iotgw.reference import write_pages
+
+    written, removed = write_pages(protocol, folder, captures)
+    print(f"{written} pages written to {folder}, {removed} removed")
 
 
 @main.command("settings")

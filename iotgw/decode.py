@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
-from protocols import DecodeError, DeviceProtocol, Malformed, Message, Outcome, Report
+from protocols import DecodeError, DeviceProtocol, Event, Malformed, Message, Outcome, Report
 from protocols.body import iso
 
 _CAUSES = {
@@ -13,7 +14,7 @@ _CAUSES = {
     "escape": "an escape byte is followed by none of its substitutes, and the check byte does not fit either",
     "oversized": "too many bytes without a frame's end",
     "header": "the frame is too short for a header",
-    "length": "the length in the header fits no layout of the frame",
+    "length": "the frame is shorter than its header says",
     "parts": "the sub-packet's number or total cannot be",
     "cut": "the frame does not end",
 }
@@ -28,7 +29,7 @@ def decode_line(protocol: DeviceProtocol, hex_text: str) -> dict[str, Any]:
     """
     codec = protocol.codec()
     try:
-        message = _only_message([*codec.receive(_data(hex_text), 0.0), *codec.end()])
+        message = _only_message([*codec.receive(frame_bytes(hex_text), 0.0), *codec.end()])
         decoded = protocol.decode(message)
         if decoded.error and not decoded.reports:
             raise decoded.error
@@ -40,14 +41,18 @@ def decode_line(protocol: DeviceProtocol, hex_text: str) -> dict[str, Any]:
         "kind": protocol.kind_name(message.kind),
         "sequence": message.sequence,
         "reports": [_report(report) for report in decoded.reports],
-        "ack": codec.ack(message, Outcome.STORED).hex() or None,
+        "ack": codec.ack(message, Outcome.STORED, datetime.now(UTC)).hex() or None,
     }
     if decoded.error:
         line["error"] = _error(decoded.error)
     return line
 
 
-def _data(hex_text: str) -> bytes:
+def frame_bytes(hex_text: str) -> bytes:
+    """The bytes of hex as people write it.
+
+    Raises: DecodeError when it is none.
+    """
     digits = re.sub(r"0[xX]|[\s:,-]", "", hex_text)
     if not digits:
         raise DecodeError("empty", "", f"there are no bytes; {_EXPECTED}")
@@ -59,7 +64,7 @@ def _data(hex_text: str) -> bytes:
     return bytes.fromhex(digits)
 
 
-def _only_message(events: list[Message | Malformed]) -> Message:
+def _only_message(events: list[Event]) -> Message:
     messages = [event for event in events if isinstance(event, Message)]
     malformed = [event for event in events if isinstance(event, Malformed)]
     if len(messages) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -70,6 +71,11 @@ class Gateway:
 
     def next_link_number(self) -> int:
         return next(self._numbers)
+
+    @staticmethod
+    def wall_time() -> datetime:
+        """What devices are told when they ask for the time."""
+        return datetime.now(UTC)
 
     def link_opened(self, link: Link) -> None:
         self._links.add(link)

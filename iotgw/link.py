@@ -2,12 +2,14 @@
 
 device                      link                         gateway
   ── bytes ──────────────▶ codec ── message ───────────▶ batches
-                             └── malformed: counted
+                             ├── malformed: counted
+  ◀── handshakes, polls ─────┴── send: written at once
   ◀─────────────── acks ── codec ◀── (message, outcome) ── receipt
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from iotgw.sessions import Session
-from protocols import DeviceProtocol, Malformed, Message, Outcome
+from protocols import DeviceProtocol, Event, Malformed, Message, Outcome
 
 if TYPE_CHECKING:
     from iotgw.gateway import Gateway
@@ -65,15 +67,8 @@ class Link(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         now = self._last_received = self._gateway.now()
-        for event in self._codec.receive(data, now):
-            if isinstance(event, Message):
-                self._malformed_in_a_row = 0
-                self._unsettled += 1
-                self._gateway.take(self, event)
-            else:
-                self._count_malformed(event)
-                if not self.is_open:
-                    return
+        self._take(self._codec.receive(data, now))
+        self._watch_codec()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.is_open = False
@@ -93,7 +88,8 @@ class Link(Protocol):
                 self._gateway.begin_session(Session(self.protocol.name, message.identity, self, self._gateway.now()))
                 if not self.is_open:
                     return
-        acks = b"".join([self._codec.ack(message, outcome) for message, outcome in settled])
+        time = self._gateway.wall_time()
+        acks = b"".join([self._codec.ack(message, outcome, time) for message, outcome in settled])
         if acks:
             self.transport.write(acks)
             self._gateway.statistics.count("acks", len(settled))
@@ -101,6 +97,7 @@ class Link(Protocol):
             if outcome is not Outcome.REFUSED and self.protocol.ends_session(message.kind):
                 self._gateway.end_session(self, message.identity)
                 self._unidentified_since = self._gateway.now()
+        self._watch_codec()
 
     def close(self, cause: str) -> None:
         """Close from our side. What was written before still leaves, for a few seconds."""
@@ -114,20 +111,19 @@ class Link(Protocol):
         self._gateway.wheel.add(self)
 
     def deadline(self) -> float:
-        settings = self._gateway.settings
         if not self.is_open:
             return self._last_received + FLUSH_SECONDS
-        idle = self._last_received + settings.idle_timeout_seconds
-        # What waits for its receipt is our slowness, not the device's silence about who it is.
-        if self.identities or self._unsettled:
-            return idle
-        return min(idle, self._unidentified_since + settings.identify_timeout_seconds)
+        patience, wanted = self._patience_ends(), self._codec.deadline
+        return patience if wanted is None or self._is_held else min(patience, wanted)
 
     def expire(self) -> None:
+        now = self._gateway.now()
         if not self.is_open:
             self.transport.abortConnection()
-        else:
+        elif self._patience_ends() <= now:
             self.close("idle" if self.identities else "unidentified")
+        else:
+            self._wake_codec(now)
 
     def pauseProducing(self) -> None:
         self._is_slow = True
@@ -137,6 +133,7 @@ class Link(Protocol):
         self._is_slow = False
         if not self._gateway.is_paused:
             self.transport.resumeProducing()
+            self._watch_codec()
 
     def stopProducing(self) -> None:
         """The transport is gone; connectionLost follows."""
@@ -151,6 +148,50 @@ class Link(Protocol):
             # A device that we did not read from was not idle.
             self._last_received = self._gateway.now()
             self.transport.resumeProducing()
+            self._watch_codec()
+
+    @property
+    def _is_held(self) -> bool:
+        """Whether the device is not read from: what its codec waits for may have come long ago."""
+        return self._is_slow or self._gateway.is_paused
+
+    def _patience_ends(self) -> float:
+        settings = self._gateway.settings
+        idle = self._last_received + settings.idle_timeout_seconds
+        # What waits for its receipt is our slowness, not the device's silence about who it is.
+        if self.identities or self._unsettled:
+            return idle
+        return min(idle, self._unidentified_since + settings.identify_timeout_seconds)
+
+    def _take(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, Message):
+                self._malformed_in_a_row = 0
+                self._unsettled += 1
+                self._gateway.take(self, event)
+            elif isinstance(event, Malformed):
+                self._count_malformed(event)
+                if not self.is_open:
+                    return
+            else:
+                self.transport.write(event.data)
+                self._gateway.statistics.count("sends")
+
+    def _wake_codec(self, now: float) -> None:
+        try:
+            self._take(self._codec.wake(now))
+        except Exception:
+            # As when it raises on what was received: the link ends, and nobody else's.
+            log.exception("codec failed", protocol=self.protocol.name, peer=self.peer)
+            self.close("fault")
+        if self.is_open:
+            self._gateway.wheel.add(self)
+
+    def _watch_codec(self) -> None:
+        """Have the wheel know of the codec's deadline. Nothing to do for protocols that have none."""
+        wanted = self._codec.deadline
+        if wanted is not None:
+            self._gateway.wheel.hasten(self, wanted)
 
     def _count_malformed(self, malformed: Malformed) -> None:
         self._gateway.statistics.count(f"malformed.{malformed.cause}")

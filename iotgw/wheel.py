@@ -1,8 +1,8 @@
 """Deadlines of many links with one timer.
 
 A delayed call per link costs memory and a heap operation for each frame that moves it. Here a link is looked at
-when its deadline's second comes; if it was moved meanwhile, it is put into the second where it is now. Receiving
-a frame costs the wheel nothing.
+when its deadline's second comes; if it was moved meanwhile, it is put into the second where it is now. A deadline
+that moves away, as with each frame that a link receives, costs the wheel nothing; one that comes nearer is told.
 """
 
 from __future__ import annotations
@@ -51,6 +51,12 @@ class TimerWheel:
         slot = max(self._slot(item.deadline()) + 1, self._next)
         self._slots.setdefault(slot, set()).add(item)
         self._slot_of[item] = slot
+
+    def hasten(self, item: HasDeadline, deadline: float) -> None:
+        """Look at something watched as early as this. Free unless it would be looked at later."""
+        slot = self._slot_of.get(item)
+        if slot is not None and slot > max(self._slot(deadline) + 1, self._next):
+            self.add(item)
 
     def discard(self, item: HasDeadline) -> None:
         slot = self._slot_of.pop(item, None)

@@ -4,11 +4,12 @@ Nothing in here opens a socket, reads a clock, starts a thread, logs or touches 
 same code opens frames in the gateway, decodes bodies in the workers and plays the device in the simulator.
 """
 
-from protocols.message import Event, Malformed, Message, Outcome
-from protocols.protocol import Codec, DeviceProtocol, Terminal
+from protocols.message import Event, Malformed, Message, Outcome, Send
+from protocols.protocol import Camera, Codec, DeviceProtocol, Terminal
 from protocols.report import Decoded, DecodeError, Report
 
 __all__ = [
+    "Camera",
     "Codec",
     "DecodeError",
     "Decoded",
@@ -18,5 +19,6 @@ __all__ = [
     "Message",
     "Outcome",
     "Report",
+    "Send",
     "Terminal",
 ]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from construct import Adapter, Bytes, Construct, GreedyBytes, MappingError, StringError, Subconstruct
 
@@ -163,12 +163,10 @@ class Bit(NamedTuple):
 class FlagWord(int):
     """A word of flags. It is the number it was on the wire, so that bits without a name are not lost."""
 
-    flags: Flags
+    __slots__ = ()
 
-    def __new__(cls, value: int, flags: Flags) -> FlagWord:
-        word = super().__new__(cls, value)
-        word.flags = flags
-        return word
+    flags: Flags
+    """The table of its names, which has a class of its own: so a word costs no more to make than a number."""
 
     @property
     def names(self) -> list[str]:
@@ -196,6 +194,11 @@ class Flags(Adapted):
         self.bits = bits
 
     @cached_property
+    def word(self) -> type[FlagWord]:
+        """The class of this table's words."""
+        return type("FlagWord", (FlagWord,), {"__slots__": (), "__module__": FlagWord.__module__, "flags": self})
+
+    @cached_property
     def singles(self) -> tuple[tuple[str, int], ...]:
         """Name and mask of each declared single bit."""
         return tuple((bit.name, 1 << at) for at, bit in sorted(self.bits.items()) if bit.width == 1)
@@ -205,7 +208,11 @@ class Flags(Adapted):
         return {bit.name: (at, bit) for at, bit in self.bits.items()}
 
     def _decode(self, obj: int, context: Context, path: str) -> FlagWord:
-        return FlagWord(obj, self)
+        return self.word(obj)
+
+    def _build(self, obj: Any, stream: IO[bytes], context: Context, path: str) -> FlagWord:
+        # The word, whatever it was built from: fields behind it may depend on its bits.
+        return self.word(super()._build(self._encode(obj, context, path), stream, context, path))
 
     def _encode(self, obj: int | Mapping[str, Any] | Iterable[str], context: Context, path: str) -> int:
         if isinstance(obj, int):
@@ -241,6 +248,12 @@ class Choice(Adapted):
         option = self.options.get(obj)
         return obj if option is None else option.name
 
+    def _build(self, obj: Any, stream: IO[bytes], context: Context, path: str) -> Any:
+        # The name, also where its number was given: fields behind it may depend on it.
+        number = self._encode(obj, context, path)
+        super()._build(number, stream, context, path)
+        return self._decode(number, context, path)
+
     def _encode(self, obj: str | int, context: Context, path: str) -> int:
         if isinstance(obj, int):
             return obj
@@ -251,3 +264,16 @@ class Choice(Adapted):
 
 class Secret(Wrapped):
     """A field that nobody may be shown: it is parsed and built, and left out of values and logs."""
+
+
+class Count(Wrapped):
+    """How many entries the field ``of`` has. Counted when it is not given, so that what was read stays as it came."""
+
+    def __init__(self, subcon: Declaration, of: str) -> None:
+        super().__init__(subcon)
+        self.of = of
+        self.flagbuildnone = True
+
+    def _build(self, obj: int | None, stream: IO[bytes], context: Context, path: str) -> Any:
+        count = len(context[self.of]) if obj is None else obj
+        return self.subcon._build(count, stream, context, path)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Mapping
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from construct import ConstructError, MappingError
+from construct import ConstructError, MappingError, Renamed, SizeofError
 
-from protocols.fields import Declaration
+from protocols.fields import Declaration, Secret, Wrapped
 
 if TYPE_CHECKING:
     from construct.core import Context
@@ -27,6 +28,10 @@ class Item(NamedTuple):
 class Entries(list[Any]):
     """Entries in the order they came, and the bytes behind them that are no entry."""
 
+    __slots__ = ("trailing",)
+
+    trailing: bytes
+
     def __init__(self, entries: Iterable[Any] = (), trailing: bytes = b"") -> None:
         super().__init__(entries)
         self.trailing = trailing
@@ -42,9 +47,11 @@ class Items(Declaration):
 
     ``table`` maps an id to its declarations, one per length that it comes in. An item is decoded only if id and
     length are both in the table, for vendors use standard ids with lengths of their own; all others stay raw. An
-    item that says it is longer than what is left stays in ``trailing``, as does a run of 0x00 at the end.
+    item that says it is longer than what is left stays in ``trailing``, as does a run of 0x00 at the end. A declaration
+    without a size of its own, a text, takes the lengths that are left.
 
-    Shape: :class:`Entries` of :class:`Item`, duplicates included.
+    Shape: :class:`Entries` of :class:`Item`, duplicates included. Built from these, or from values by name; the name
+    of an item in no table is its id in hex, ``0xF364``, and its value bytes.
     """
 
     def __init__(self, table: Mapping[int, tuple[Declaration, ...]], head: str = ">BB") -> None:
@@ -53,7 +60,9 @@ class Items(Declaration):
         self.head = head
         """Id and length in the notation of :mod:`struct`."""
         self._head = struct.Struct(head)
-        self._declared = {(id, declaration.sizeof()): declaration for id, row in table.items() for declaration in row}
+        self._declared = {(id, _size(declaration)): declaration for id, row in table.items() for declaration in row}
+        self.has_secrets = any(isinstance(_bare(declaration), Secret) for row in table.values() for declaration in row)
+        self._ids = {declaration.name: id for id, row in table.items() for declaration in row}
 
     def _parse(self, stream: IO[bytes], context: Context, path: str) -> Entries:
         data = stream.read()
@@ -69,8 +78,17 @@ class Items(Declaration):
         entries.trailing = data[at:]
         return entries
 
+    @property
+    def id_digits(self) -> int:
+        """How many hexadecimal digits an id has."""
+        return 2 * struct.calcsize(self.head[:2])
+
+    def declaration(self, id: int, length: int) -> Declaration | None:
+        """What declares the values of this id and length."""
+        return self._declared.get((id, length)) or self._declared.get((id, None))
+
     def _item(self, id: int, length: int, raw: bytes) -> Item:
-        declaration = self._declared.get((id, length))
+        declaration = self.declaration(id, length)
         if declaration is None:
             return Item(id, length, "", raw)
         try:
@@ -78,11 +96,32 @@ class Items(Declaration):
         except ConstructError:
             return Item(id, length, "", raw)
 
-    def _build(self, obj: Iterable[Item], stream: IO[bytes], context: Context, path: str) -> Any:
-        for item in obj:
-            stream.write(self._head.pack(item.id, item.length) + self.raw(item))
+    def _build(self, obj: Iterable[Item] | Mapping[str, Any], stream: IO[bytes], context: Context, path: str) -> Any:
+        items = [self._named(name, value, path) for name, value in obj.items()] if isinstance(obj, Mapping) else obj
+        for item in items:
+            raw = self.raw(item)
+            try:
+                stream.write(self._head.pack(item.id, len(raw)) + raw)
+            except struct.error as error:
+                raise MappingError(f"an item 0x{item.id:02X} of {len(raw)} bytes does not fit its head", path) from error
         stream.write(getattr(obj, "trailing", b""))
         return obj
+
+    def _named(self, name: str, value: Any, path: str) -> Item:
+        if re.fullmatch("0[xX][0-9A-Fa-f]+", name):
+            if not isinstance(value, bytes):
+                raise MappingError(f"{name} is in no table: its value must be bytes, not {value!r}", path)
+            return Item(int(name, 16), len(value), "", value)
+        if name not in self._ids:
+            raise MappingError(f"there is no item {name!r}", path)
+        # The longest first: a shorter one would take a value with more fields than it has.
+        for declaration in sorted(self.table[self._ids[name]], key=lambda row: _size(row) or 0, reverse=True):
+            try:
+                raw = declaration.build(value)
+            except (ConstructError, LookupError, TypeError, AttributeError):
+                continue
+            return Item(self._ids[name], len(raw), name, raw)
+        raise MappingError(f"no length of {name} takes {value!r}", path)
 
     def raw(self, item: Item) -> bytes:
         """An item's value as it is on the wire.
@@ -91,7 +130,7 @@ class Items(Declaration):
         """
         if isinstance(item.value, bytes):
             return item.value
-        declaration = self._declared.get((item.id, item.length))
+        declaration = self.declaration(item.id, item.length)
         if declaration is None:
             raise MappingError(f"there is no item 0x{item.id:02X} of {item.length} bytes", "items")
         return declaration.build(item.value)
@@ -129,3 +168,42 @@ class Records(Declaration):
             stream.write(self._head.pack(len(raw)) + raw)
         stream.write(getattr(obj, "trailing", b""))
         return obj
+
+
+class UntilEnd(Wrapped):
+    """``subcon`` again and again, up to the end; what is left at the end and cannot be one stays in ``trailing``.
+
+    Shape: :class:`Entries`.
+    """
+
+    def _parse(self, stream: IO[bytes], context: Context, path: str) -> Entries:
+        entries = Entries()
+        while True:
+            start = stream.tell()
+            try:
+                entry = self.subcon._parsereport(stream, context, path)
+            except ConstructError:
+                break
+            if stream.tell() == start:
+                break
+            entries.append(entry)
+        stream.seek(start)
+        entries.trailing = stream.read()
+        return entries
+
+    def _build(self, obj: Iterable[Any], stream: IO[bytes], context: Context, path: str) -> Any:
+        for entry in obj:
+            self.subcon._build(entry, stream, context, path)
+        stream.write(getattr(obj, "trailing", b""))
+        return obj
+
+
+def _bare(declaration: Declaration) -> Declaration:
+    return _bare(declaration.subcon) if isinstance(declaration, Renamed) else declaration
+
+
+def _size(declaration: Declaration) -> int | None:
+    try:
+        return declaration.sizeof()
+    except SizeofError:
+        return None

@@ -1,4 +1,4 @@
-"""What comes out of a link's bytes: messages, and bytes that are none."""
+"""What comes out of a link's bytes: messages, bytes that are none, and what is to be sent at once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,13 @@ class Malformed(NamedTuple):
     raw: bytes
 
 
-Event = Message | Malformed
+class Send(NamedTuple):
+    """Bytes to write now: a handshake's answer, a poll, a re-request. They promise nothing of what is stored."""
+
+    data: bytes
+
+
+Event = Message | Malformed | Send
 
 
 class Outcome(IntEnum):

@@ -11,7 +11,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from iotgw.simulator.track import Track
-from protocols import Terminal
+from protocols import Camera, Terminal
 
 
 class Kept(NamedTuple):
@@ -58,12 +58,19 @@ class Device:
         """Drive on, make a report, send it if there is a link, and repeat what has waited too long for its ack."""
         track = self._track
         track.drive(interval)
-        sequence, kind, body = self._terminal.report(
-            datetime.now(UTC), track.latitude, track.longitude, track.speed_kmh, track.course_deg
+        self._keep_and_send(
+            *self._terminal.report(datetime.now(UTC), track.latitude, track.longitude, track.speed_kmh, track.course_deg)
         )
-        self._kept[sequence] = Kept(kind, body, self._clock.seconds())
-        self._send(sequence)
         self.resend_overdue()
+
+    def take_photo(self) -> None:
+        """Take a photo where it is now; a report like the others from here on.
+
+        Raises: TypeError when its protocol's terminals have no camera.
+        """
+        if not isinstance(self._terminal, Camera):
+            raise TypeError(f"{type(self._terminal).__name__} has no camera")
+        self._keep_and_send(*self._terminal.photo(datetime.now(UTC), self._track.latitude, self._track.longitude))
 
     def resend_overdue(self) -> None:
         overdue = self._clock.seconds() - self._resend_seconds
@@ -94,6 +101,10 @@ class Device:
             self._was_online = True
             for sequence in list(self._kept):
                 self._send(sequence)
+
+    def _keep_and_send(self, sequence: int, kind: str, body: bytes) -> None:
+        self._kept[sequence] = Kept(kind, body, self._clock.seconds())
+        self._send(sequence)
 
     def _send(self, sequence: int) -> None:
         if not self.is_online or self._transport is None:

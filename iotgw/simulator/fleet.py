@@ -42,6 +42,8 @@ class FleetPlan:
     """After the last report: how long to wait for acks that are still owed."""
     resend_seconds: float
     first_identity: int
+    photos_every_seconds: float | None = None
+    """None for no photos. Only protocols whose terminals are a :class:`protocols.Camera` have them."""
 
     def identities(self) -> Iterator[str]:
         return (str(self.first_identity + number) for number in range(self.devices))
@@ -98,7 +100,11 @@ class Fleet:
         """Connect all devices, let them report for the plan's duration, wait for the acks that are owed."""
         services = [self._connect(device) for device in self.devices]
         start = self._reactor.seconds()
-        reporting = [self._report_regularly(device) for device in self.devices]
+        reporting = [
+            self._repeat(self.plan.interval_seconds, device.make_report, self.plan.interval_seconds) for device in self.devices
+        ]
+        if self.plan.photos_every_seconds is not None:
+            reporting += [self._repeat(self.plan.photos_every_seconds, device.take_photo) for device in self.devices]
         told = LoopingCall(lambda: progress(self._reactor.seconds() - start))
         told.clock = self._reactor
         told.start(REPORT_PROGRESS_SECONDS)
@@ -120,13 +126,11 @@ class Fleet:
         service.startService()
         return service
 
-    def _report_regularly(self, device: Device) -> LoopingCall:
-        loop = LoopingCall(device.make_report, self.plan.interval_seconds)
+    def _repeat(self, interval: float, action: Callable[..., None], *arguments: float) -> LoopingCall:
+        loop = LoopingCall(action, *arguments)
         loop.clock = self._reactor
         # Spread over the interval: a fleet does not report in step.
-        self._starts.append(
-            self._reactor.callLater(random.uniform(0, self.plan.interval_seconds), loop.start, self.plan.interval_seconds)
-        )
+        self._starts.append(self._reactor.callLater(random.uniform(0, interval), loop.start, interval))
         return loop
 
     def _stop_reporting(self, loops: list[LoopingCall]) -> None:

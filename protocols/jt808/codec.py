@@ -7,6 +7,12 @@
       ◀─────────────────── 0x8001 (result) ──────
       ── 0x0200 location, 0x0704, 0x0002 ... ───▶
       ◀─────────────────── 0x8001 (result) ──────
+      ── 0x0801 photo in pieces, some lost ─────▶
+      ◀────────────── 0x8800 (id, [missing]) ────  5 s after the last, without waiting for a receipt
+      ── the missing pieces ────────────────────▶
+      ◀─────────────────────── 0x8800 (id) ──────  once, when the photo is stored
+      ── 0x0005 (sequence, [missing]) ──────────▶
+      ◀── those pieces of a longer downlink ─────  at once
 
 Source: JT/T 808-2013 and JT/T 808-2019, chapters 4 to 6.
 """
@@ -14,23 +20,16 @@ Source: JT/T 808-2013 and JT/T 808-2019, chapters 4 to 6.
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from construct import ConstructError
+from datetime import datetime
 
 from protocols.framing import SAMPLE_BYTES, DelimitedSplitter
-from protocols.jt808.header import FLAG, Header, frame, is_2019, open_frame, read_header
-from protocols.jt808.messages import (
-    AUTHENTICATE,
-    GENERAL_RESPONSE,
-    MESSAGES,
-    PLATFORM_GENERAL_RESPONSE,
-    REGISTER_RESPONSE,
-    REGISTRATION_ACCEPTED,
-    Answer,
-    answer_of,
-)
-from protocols.jt808.parts import Piece, Reassembly
-from protocols.message import Event, Malformed, Message, Outcome
+from protocols.jt808.answers import Reply, repeated, replies, request, wanted_pieces
+from protocols.jt808.completed import Piece
+from protocols.jt808.downlink import Downlink
+from protocols.jt808.header import FLAG, open_frame, read_header
+from protocols.jt808.parts import Missing, Reassembly, Repeated
+from protocols.jt808.terminal_management import SUB_PACKET_REQUEST
+from protocols.message import Event, Malformed, Message, Outcome, Send
 
 MAX_RUN_BYTES = 4096
 """Between two flags. The longest frame has 1,045 bytes, each of which may have been escaped to two."""
@@ -42,11 +41,14 @@ class JT808Codec:
     def __init__(self) -> None:
         self._splitter = DelimitedSplitter(FLAG, MAX_RUN_BYTES)
         self._reassembly = Reassembly()
-        self._sequence = 0
+        self._downlink = Downlink()
+
+    @property
+    def deadline(self) -> float | None:
+        return self._reassembly.deadline
 
     def receive(self, data: bytes, now: float) -> Sequence[Event]:
         events: list[Event] = []
-        events += self._reassembly.expire(now)
         for run in self._splitter.feed(data):
             if isinstance(run, Malformed):
                 events.append(run)
@@ -58,30 +60,41 @@ class JT808Codec:
             head, body = opened
             header = read_header(head)
             if header.is_part:
-                events += self._reassembly.add(Piece(head, header, body), now)
-            else:
-                events.append(Message(header.identity, header.id, header.sequence, head, body))
+                events += self._put_together(Piece(head, header, body), now)
+                continue
+            message = Message(header.identity, header.id, header.sequence, head, body)
+            events.append(message)
+            if header.id == SUB_PACKET_REQUEST:
+                events += self._send_again(message)
         return events
 
-    def ack(self, message: Message, outcome: Outcome) -> bytes:
-        """An answer per frame that the message came in, in the header version it came with."""
-        answer = answer_of(message.kind)
-        is_good = outcome is not Outcome.REFUSED
-        if answer is Answer.REGISTRATION:
-            result, code = ("success", message.identity) if is_good else ("no_such_terminal", "")
-            fields = {"answered_sequence": message.sequence, "result": result, "code": code}
-            return self._frame(message, REGISTER_RESPONSE, REGISTRATION_ACCEPTED.build(fields))
-        if answer is Answer.NONE and not message.parts:
-            return b""
-        if answer is Answer.AUTHENTICATION:
-            is_good = is_good and _has_own_code(message)
-        result = "success" if is_good else "failure"
-        # Even a message that is not answered has its sub-packets confirmed, each by its own sequence.
-        acks = []
-        for sequence in message.parts or (message.sequence,):
-            fields = {"answered_sequence": sequence, "answered_kind": message.kind, "result": result, "extra": b""}
-            acks.append(self._frame(message, PLATFORM_GENERAL_RESPONSE, GENERAL_RESPONSE.build(fields)))
-        return b"".join(acks)
+    def wake(self, now: float) -> Sequence[Event]:
+        """Ask for what is missing, and give up what was asked for in vain."""
+        events: list[Event] = []
+        for event in self._reassembly.wake(now):
+            if isinstance(event, Missing):
+                asked = event.header
+                id, body = request(event)
+                events.append(Send(self._downlink.send(asked.phone, asked.version, id, body)))
+            else:
+                events.append(event)
+        return events
+
+    def ack(self, message: Message, outcome: Outcome, time: datetime) -> bytes:
+        """An answer per frame that the message came in, or the one of its kind, in the header version it came with."""
+        if message.parts:
+            self._reassembly.settle(message, outcome)
+        return self._reply(message.head, replies(message, outcome, time))
+
+    def send(self, head: bytes, id: int, body: bytes) -> bytes:
+        """The frames of a message of the platform's own, to the terminal that has sent a header like ``head``.
+
+        It is numbered, cut into sub-packets where it is too long for a frame, and kept for a while in case the
+        terminal asks for some of them again.
+
+        Raises: ValueError when the body is longer than any terminal would take.
+        """
+        return self._reply(head, [Reply(id, body)])
 
     def end(self) -> Sequence[Event]:
         events: list[Event] = []
@@ -90,20 +103,22 @@ class JT808Codec:
             events.append(Malformed("cut", self._splitter.pending[:SAMPLE_BYTES]))
         return events
 
-    def _frame(self, message: Message, id: int, body: bytes) -> bytes:
-        """A message of the platform's own to whoever sent ``message``."""
-        sequence, self._sequence = self._sequence, (self._sequence + 1) & 0xFFFF
-        asked = read_header(message.head)
-        return frame(Header(id, asked.phone, sequence, version=asked.version), body)
+    def _put_together(self, piece: Piece, now: float) -> list[Event]:
+        events: list[Event] = []
+        for event in self._reassembly.add(piece, now):
+            if not isinstance(event, Repeated):
+                events.append(event)
+            elif frames := self._reply(event.message.head, repeated(event.message)):
+                events.append(Send(frames))
+        return events
 
+    def _send_again(self, message: Message) -> list[Event]:
+        """The pieces that a terminal asks for. Nothing where they are kept no more: there is no answer that says so."""
+        frames = self._downlink.again(read_header(message.head).phone, *wanted_pieces(message))
+        return [Send(frames)] if frames else []
 
-def _has_own_code(message: Message) -> bool:
-    """Whether a terminal authenticates with the code it was given, or its phone number in full.
-
-    One that brings another platform's code is told so, and registers.
-    """
-    try:
-        code = MESSAGES[AUTHENTICATE].layout(message.body, is_2019(message.head)).parse(message.body).code
-    except ConstructError:
-        return False
-    return code in (message.identity, read_header(message.head).phone)
+    def _reply(self, head: bytes, replies: Sequence[Reply]) -> bytes:
+        if not replies:
+            return b""
+        asked = read_header(head)
+        return b"".join([self._downlink.send(asked.phone, asked.version, id, body) for id, body in replies])

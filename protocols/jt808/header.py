@@ -12,6 +12,7 @@ from typing import NamedTuple
 from construct import Int8ub, Int16ub, Struct
 
 from protocols.checksum import xor
+from protocols.compiler import compile
 from protocols.fields import BCD, Bit, Flags
 from protocols.framing import SAMPLE_BYTES, Escaping
 from protocols.message import Malformed
@@ -94,19 +95,23 @@ def open_frame(run: bytes) -> tuple[bytes, bytes] | Malformed:
         return Malformed("header", run[:SAMPLE_BYTES])
     if xor(data):
         return Malformed("checksum" if is_escaped_well else "escape", run[:SAMPLE_BYTES])
-    size = _header_size(data)
+    size = header_size(data)
     if size is None:
         return Malformed("length", run[:SAMPLE_BYTES])
-    surplus = len(data) - size - 1 - _told_length(data)
+    surplus = len(data) - size - 1 - told_length(data)
     if surplus and (not is_escaped_well or _has_damaged_escape(run, surplus)):
         return Malformed("escape", run[:SAMPLE_BYTES])
+    if surplus < 0:
+        # Longer than told happens, with lengths of 0 above all. Shorter is a frame that was cut off, and of those one
+        # in 256 has a last byte that checks the ones before it.
+        return Malformed("length", run[:SAMPLE_BYTES])
     return data[:size], data[size:-1]
 
 
 def read_header(head: bytes) -> Header:
     """Open the bytes of a header, as :func:`open_frame` gave them."""
     is_2019, is_part = _LAYOUT_OF_SIZE[len(head)]
-    fields = HEADERS[is_2019, is_part].parse(head)
+    fields = compile(HEADERS[is_2019, is_part]).parse(head)
     return Header(
         fields.id,
         fields.phone,
@@ -117,6 +122,14 @@ def read_header(head: bytes) -> Header:
         fields.total if is_part else 0,
         fields.number if is_part else 0,
     )
+
+
+def header_layout(head: bytes) -> Struct:
+    """What a header is declared by, or what the beginning of one claims to be."""
+    if is_header(head):
+        return HEADERS[_LAYOUT_OF_SIZE[len(head)]]
+    claims = int.from_bytes(head[2:4].ljust(2, b"\0"), "big")
+    return HEADERS[bool(claims & 0x4000), bool(claims & 0x2000)]
 
 
 def is_header(head: bytes) -> bool:
@@ -138,7 +151,7 @@ def frame(header: Header, body: bytes) -> bytes:
         raise ValueError(f"a body of {len(body)} bytes does not fit a frame of {MAX_BODY_BYTES}")
     layout = header.version is not None, header.is_part
     attributes = {"length": len(body), "encryption": header.encryption, "is_part": layout[1], "is_2019": layout[0]}
-    return close_frame(HEADERS[layout].build({**header._asdict(), "attributes": attributes}), body)
+    return close_frame(compile(HEADERS[layout]).build({**header._asdict(), "attributes": attributes}), body)
 
 
 def close_frame(head: bytes, body: bytes) -> bytes:
@@ -147,7 +160,7 @@ def close_frame(head: bytes, body: bytes) -> bytes:
     return FLAG + ESCAPING.put(data + bytes((xor(data),))) + FLAG
 
 
-def _told_length(data: bytes) -> int:
+def told_length(data: bytes) -> int:
     """What the header says of the body's length."""
     return int.from_bytes(data[2:4], "big") & MAX_BODY_BYTES
 
@@ -166,20 +179,22 @@ def _has_damaged_escape(run: bytes, surplus: int) -> bool:
     for at in range(_LENGTH_ENDS_WITHIN):
         if run[at : at + 2] in _LOOK_ALIKES:
             data, _ = ESCAPING.take(run[:at] + bytes((run[at] ^ 1,)) + run[at + 1 :])
-            if len(data) - _told_length(data) - 1 in _LAYOUT_OF_SIZE:
+            if len(data) - told_length(data) - 1 in _LAYOUT_OF_SIZE:
                 return True
     return False
 
 
-def _header_size(data: bytes) -> int | None:
-    """The size of the header, found by which layout makes the frame's length come out right.
+def header_size(data: bytes) -> int | None:
+    """The size of an unescaped frame's header, found by which layout makes the frame's length come out right.
+
+    Shape: None where there are too few bytes for one.
 
     What the flags say comes first. Terminals are known that set the version flag on the old header, or the
     sub-packet bit without sub-packet words. If no layout fits, the length is what is wrong: the flags stand.
     """
     attributes = int.from_bytes(data[2:4], "big")
     is_2019, is_part = bool(attributes & 0x4000), bool(attributes & 0x2000)
-    expected = len(data) - _told_length(data) - 1
+    expected = len(data) - told_length(data) - 1
     claimed = _SIZES[is_2019, is_part]
     if expected == claimed:
         return claimed

@@ -43,12 +43,12 @@ _ALARMS = {
     28: Bit("illegal_displacement", "Illegal displacement 车辆非法位移"),
     30: Bit("rollover_warning", "Rollover warning 侧翻预警"),
 }
-_ALARMS_2013 = _ALARMS | {
+ALARMS_2013 = _ALARMS | {
     3: Bit("danger_warning", "Danger warning 危险预警"),
     29: Bit("collision_warning", "Collision warning 碰撞预警"),
     31: Bit("illegal_door_opening", "Illegal door opening 非法开门报警"),
 }
-_ALARMS_2019 = _ALARMS | {
+ALARMS_2019 = _ALARMS | {
     3: Bit("dangerous_driving", "Dangerous driving behaviour 危险驾驶行为报警"),
     15: Bit("forbidden_driving", "Driving against the rules 违规行驶报警"),
     16: Bit("tyre_pressure_warning", "Tyre pressure warning 胎压预警"),
@@ -83,7 +83,7 @@ _STATUS_2019 = _STATUS_2013 | {
     22: Bit("moving", "Moving 车辆行驶状态"),
 }
 
-_CHANNELS = {at: Bit(f"channel_{at + 1}", f"Channel {at + 1} 通道{at + 1}") for at in range(32)}
+CHANNELS = {at: Bit(f"channel_{at + 1}", f"Channel {at + 1} 通道{at + 1}") for at in range(32)}
 _STORES = {at: Bit(f"main_{at + 1}", f"Main store {at + 1} 主存储器{at + 1}") for at in range(12)} | {
     at + 12: Bit(f"backup_{at + 1}", f"Backup store {at + 1} 灾备存储{at + 1}") for at in range(4)
 }
@@ -97,7 +97,7 @@ _PLACES = {
 _DIRECTIONS = {0: Option("in", "Entered 进"), 1: Option("out", "Left 出")}
 _SEGMENT_RESULTS = {0: Option("too_short", "Too short 不足"), 1: Option("too_long", "Too long 过长")}
 _CROSSED = {**_PLACES, 4: Option("route", "Route 路线")}
-_VIDEO_ALARMS = {
+VIDEO_ALARMS = {
     0: Bit("signal_lost", "Video signal lost 视频信号丢失报警"),
     1: Bit("signal_masked", "Video signal masked 视频信号遮挡报警"),
     2: Bit("storage_fault", "Storage fault 存储单元故障报警"),
@@ -197,9 +197,9 @@ ITEMS: dict[int, tuple[Declaration, ...]] = {
         )
         * "Driving time of a segment 路段行驶时间不足/过长报警附加信息",
     ),
-    0x14: ("video_alarms" / Flags(Int32ub, _VIDEO_ALARMS) * "Video alarms 视频相关报警",),
-    0x15: ("video_lost" / Flags(Int32ub, _CHANNELS) * "Channels without video signal 视频信号丢失报警状态",),
-    0x16: ("video_masked" / Flags(Int32ub, _CHANNELS) * "Channels with masked video 视频信号遮挡报警状态",),
+    0x14: ("video_alarms" / Flags(Int32ub, VIDEO_ALARMS) * "Video alarms 视频相关报警",),
+    0x15: ("video_lost" / Flags(Int32ub, CHANNELS) * "Channels without video signal 视频信号丢失报警状态",),
+    0x16: ("video_masked" / Flags(Int32ub, CHANNELS) * "Channels with masked video 视频信号遮挡报警状态",),
     0x17: ("storage_faults" / Flags(Int16ub, _STORES) * "Stores at fault 存储器故障报警状态",),
     0x18: (
         # The text says two bytes and lists three.
@@ -226,8 +226,8 @@ ITEMS: dict[int, tuple[Declaration, ...]] = {
 LOCATION_ITEMS = Items(ITEMS)
 
 
-def _location(alarms: dict[int, Bit], status: dict[int, Bit]) -> Struct:
-    return Struct(
+def _basic(alarms: dict[int, Bit], status: dict[int, Bit]) -> tuple[Declaration, ...]:
+    return (
         "alarm_flags" / Flags(Int32ub, alarms) * "Alarm flags 报警标志",
         "status" / Flags(Int32ub, status) * "Status 状态",
         "latitude" / Scaled(Int32ub, 1_000_000, "°") * "Latitude, its sign in the status 纬度",
@@ -237,9 +237,13 @@ def _location(alarms: dict[int, Bit], status: dict[int, Bit]) -> Struct:
         "speed" / Scaled(Int16ub, 10, "km/h") * "Speed 速度",
         "course" / Scaled(Int16ub, 1, "°") * "Course, clockwise from north 方向",
         "time" / BcdTime(8) * "Time, GMT+8 时间",
-        "items" / LOCATION_ITEMS * "Additional items 位置附加信息",
     )
 
 
-LOCATION_2013 = _location(_ALARMS_2013, _STATUS_2013)
-LOCATION_2019 = _location(_ALARMS_2019, _STATUS_2019)
+_ITEMS = "items" / LOCATION_ITEMS * "Additional items 位置附加信息"
+
+BASIC_2013 = Struct(*_basic(ALARMS_2013, _STATUS_2013))
+BASIC_2019 = Struct(*_basic(ALARMS_2019, _STATUS_2019))
+"""The 28 bytes that other messages hold of a location."""
+LOCATION_2013 = Struct(*_basic(ALARMS_2013, _STATUS_2013), _ITEMS)
+LOCATION_2019 = Struct(*_basic(ALARMS_2019, _STATUS_2019), _ITEMS)

@@ -1,6 +1,12 @@
-"""Putting messages together from their sub-packets (分包).
+"""Putting messages together from their sub-packets (分包), and asking for those that did not come.
 
-Source: JT/T 808-2019, 4.4.3 and 4.5.2.
+    terminal                                    platform
+      ── piece 1, 2, 4 of 4 ────────────────────▶
+                                                  5 s without another
+      ◀──────── 0x8003 (first sequence, [3]) ────  of 0x0801: 0x8800 (media id, [3])
+      ── piece 3, the same bytes ───────────────▶ a message
+
+Source: JT/T 808-2013 and JT/T 808-2019, 4.4.3, 4.5.2, 8.4 and 8.50.
 """
 
 from __future__ import annotations
@@ -8,8 +14,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from protocols.framing import SAMPLE_BYTES
+from protocols.jt808.completed import Completed, Piece
 from protocols.jt808.header import Header
-from protocols.message import Event, Malformed, Message
+from protocols.message import Malformed, Message, Outcome
 
 MAX_OPEN = 4
 """Unfinished messages a link may hold. A device sends one after the other; a few may be stuck behind a lost piece."""
@@ -19,16 +26,33 @@ MAX_BYTES = 1 << 20
 """Bytes of all pieces that a link may hold."""
 MAX_AGE_SECONDS = 60.0
 """How long an unfinished message waits for its next piece."""
+QUIET_SECONDS = 5.0
+"""How long no new piece has to come before the missing ones are asked for."""
+MAX_ASKED = 3
+"""Times that pieces are asked for without one coming."""
+MAX_WANTED = 125
+"""Pieces to ask for at a time, as the standard limits it for multimedia. When they have come it is the others' turn."""
 _MAX_SLIP = 64
 """How many other messages a terminal may number between two pieces of one."""
 
 
-class Piece(NamedTuple):
-    """A sub-packet, opened."""
+class Missing(NamedTuple):
+    """Pieces to ask a terminal for."""
 
-    head: bytes
     header: Header
-    body: bytes
+    """Of a piece that came."""
+    first_sequence: int
+    """That the message's first piece has, or should have."""
+    first_body: bytes
+    """The body of the first piece; empty if that is missing."""
+    numbers: tuple[int, ...]
+    """Of the missing pieces, ascending."""
+
+
+class Repeated(NamedTuple):
+    """A piece of a message that is stored already, to be answered again."""
+
+    message: Message
 
 
 class Held(NamedTuple):
@@ -49,6 +73,16 @@ class _Unfinished:
         self._lowest = piece
         self.add(piece, now)
 
+    @property
+    def gives_up_at(self) -> float:
+        return self.touched + MAX_AGE_SECONDS
+
+    @property
+    def deadline(self) -> float:
+        if self._asked == MAX_ASKED:
+            return self.gives_up_at
+        return min(self._quiet_since + QUIET_SECONDS, self.gives_up_at)
+
     def add(self, piece: Piece, now: float) -> None:
         """Take a piece; of one that comes twice, the first is kept."""
         number, sequence = piece.header.number, piece.header.sequence
@@ -56,7 +90,8 @@ class _Unfinished:
             return
         self.pieces[number] = sequence, piece.body
         self.size += len(piece.body)
-        self.touched = now
+        self.touched = self._quiet_since = now
+        self._asked = 0
         self._last = number, sequence
         if number < self._lowest.header.number:
             self._lowest = piece
@@ -78,16 +113,27 @@ class _Unfinished:
         ahead = (sequence - self._last[1]) * (1 if away > 0 else -1) & 0xFFFF
         return ahead == 0 or abs(away) <= ahead <= abs(away) + _MAX_SLIP
 
+    def ask(self, now: float) -> Missing:
+        """What to ask for now."""
+        self._asked += 1
+        self._quiet_since = now
+        header = self._lowest.header
+        first_sequence = (header.sequence - header.number + 1) & 0xFFFF
+        numbers = [number for number in range(1, header.total + 1) if number not in self.pieces]
+        _, first_body = self.pieces.get(1, (0, b""))
+        return Missing(header, first_sequence, first_body, tuple(numbers[:MAX_WANTED]))
+
+    def bodies(self) -> list[bytes]:
+        return [self.pieces[number][1] for number in sorted(self.pieces)]
+
     def message(self) -> Message:
-        ordered = [self.pieces[number] for number in range(1, len(self.pieces) + 1)]
         head, header, _ = self._lowest
-        parts, bodies = zip(*ordered, strict=True)
-        return Message(header.identity, header.id, header.sequence, head, b"".join(bodies), parts)
+        parts = tuple(self.pieces[number][0] for number in sorted(self.pieces))
+        return Message(header.identity, header.id, header.sequence, head, b"".join(self.bodies()), parts)
 
     def malformed(self) -> Malformed:
         """What there is of it: the header of its lowest piece, and the beginnings of all."""
-        bodies = b"".join(self.pieces[number][1] for number in sorted(self.pieces))
-        return Malformed("incomplete", (self._lowest.head + bodies)[:SAMPLE_BYTES])
+        return Malformed("incomplete", (self._lowest.head + b"".join(self.bodies()))[:SAMPLE_BYTES])
 
 
 _Kind = tuple[str, int, int]
@@ -97,40 +143,48 @@ _Key = tuple[_Kind, int]
 
 
 class Reassembly:
-    """The unfinished messages of one link, bounded in number, bytes and time."""
+    """The unfinished messages of one link, bounded in number, bytes and time, and the memory of finished ones."""
 
     def __init__(self) -> None:
         self._open: dict[_Key, _Unfinished] = {}
         self._bytes = 0
+        self._completed = Completed()
 
     @property
     def held(self) -> Held:
         return Held(len(self._open), sum(len(unfinished.pieces) for unfinished in self._open.values()), self._bytes)
 
-    def add(self, piece: Piece, now: float) -> list[Event]:
-        """The message that a piece completes, and those that had to make way for it."""
+    @property
+    def deadline(self) -> float | None:
+        """When :meth:`wake` has something to do; None while nothing is unfinished."""
+        return min([unfinished.deadline for unfinished in self._open.values()]) if self._open else None
+
+    def add(self, piece: Piece, now: float) -> list[Message | Malformed | Repeated]:
+        """The message that a piece completes or has completed before, and those that had to make way for it."""
         if not 1 <= piece.header.number <= piece.header.total <= MAX_TOTAL:
             return [Malformed("parts", (piece.head + piece.body)[:SAMPLE_BYTES])]
-        events: list[Event] = []
         key = self._find(piece)
+        if key not in self._open and self._completed.has(piece):
+            stored = self._completed.stored(piece)
+            return [Repeated(stored)] if stored else []
+        events: list[Message | Malformed | Repeated] = []
         if key in self._open and self._open[key].is_begun_anew_by(piece):
             events.append(self._close(key).malformed())
-        unfinished = self._open.get(key)
-        if unfinished is None:
-            unfinished = self._open[key] = _Unfinished(piece, now)
-            self._bytes += unfinished.size
-        else:
-            before = unfinished.size
-            unfinished.add(piece, now)
-            self._bytes += unfinished.size - before
-        if len(unfinished.pieces) == piece.header.total:
-            return [*events, self._close(key).message()]
-        return events + self._make_room()
+        unfinished = self._put(key, piece, now)
+        if len(unfinished.pieces) < piece.header.total:
+            return events + self._make_room()
+        message = self._close(key).message()
+        self._completed.remember(message, unfinished.bodies())
+        return [*events, message]
 
-    def expire(self, now: float) -> list[Malformed]:
-        """Give up what has waited too long."""
-        old = [key for key, unfinished in self._open.items() if now - unfinished.touched > MAX_AGE_SECONDS]
-        return [self._close(key).malformed() for key in old]
+    def settle(self, message: Message, outcome: Outcome) -> None:
+        """Learn what became of a message that was put together here."""
+        self._completed.settle(message, outcome)
+
+    def wake(self, now: float) -> list[Malformed | Missing]:
+        """Give up what has waited too long, and ask for what is missing of the rest."""
+        due = [key for key, unfinished in self._open.items() if unfinished.deadline <= now]
+        return [self._close(key).malformed() if self._open[key].gives_up_at <= now else self._open[key].ask(now) for key in due]
 
     def end(self) -> list[Malformed]:
         """Give up everything."""
@@ -147,8 +201,19 @@ class Reassembly:
                 return candidate
         return key
 
-    def _make_room(self) -> list[Event]:
-        lost: list[Event] = []
+    def _put(self, key: _Key, piece: Piece, now: float) -> _Unfinished:
+        unfinished = self._open.get(key)
+        if unfinished is None:
+            unfinished = self._open[key] = _Unfinished(piece, now)
+            self._bytes += unfinished.size
+        else:
+            before = unfinished.size
+            unfinished.add(piece, now)
+            self._bytes += unfinished.size - before
+        return unfinished
+
+    def _make_room(self) -> list[Malformed]:
+        lost: list[Malformed] = []
         while len(self._open) > MAX_OPEN or self._bytes > MAX_BYTES:
             stalest = min(self._open, key=lambda key: self._open[key].touched)
             lost.append(self._close(stalest).malformed())

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from protocols.explanation import Field
+from protocols.jt808.building import build
 from protocols.jt808.codec import JT808Codec
+from protocols.jt808.explain import explain_frame
+from protocols.jt808.header import HEADERS
 from protocols.jt808.messages import MESSAGES
 from protocols.jt808.reports import decode
 from protocols.jt808.terminal import JT808Terminal
@@ -17,6 +25,14 @@ class JT808Protocol:
     title = "JT/T 808"
     port = 6808
     messages = MESSAGES
+    headers = MappingProxyType(
+        {
+            "2011 and 2013": HEADERS[False, False],
+            "2011 and 2013, sub-packet": HEADERS[False, True],
+            "2019": HEADERS[True, False],
+            "2019, sub-packet": HEADERS[True, True],
+        }
+    )
 
     def codec(self) -> JT808Codec:
         return JT808Codec()
@@ -26,6 +42,16 @@ class JT808Protocol:
 
     def decode(self, message: Message) -> Decoded:
         return decode(message)
+
+    def explain(self, frame: bytes) -> Field:
+        return explain_frame(frame)
+
+    def build(self, kind: str | int, fields: Mapping[str, Any], edition: str = "2013") -> bytes:
+        """The body of a message for the platform to send.
+
+        Raises: ValueError, with the field, its value and what it may be.
+        """
+        return build(kind, fields, edition)
 
     def kind_name(self, kind: int) -> str:
         row = MESSAGES.get(kind)

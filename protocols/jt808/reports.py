@@ -7,16 +7,17 @@ from typing import Any
 
 from construct import Container, Struct
 
-from protocols.body import json_value, read, values
+from protocols.body import item_values, read, values
 from protocols.fields import FlagWord
 from protocols.items import Entries
 from protocols.jt808.header import is_2019, is_header, read_header
 from protocols.jt808.location import LOCATION_2013, LOCATION_2019, LOCATION_ITEMS
-from protocols.jt808.messages import LOCATION, LOCATION_BATCH, MESSAGES
+from protocols.jt808.messages import LOCATION, LOCATION_BATCH, MESSAGES, MULTIMEDIA_DATA, Direction
 from protocols.message import Message
 from protocols.report import Decoded, DecodeError, Report
 
 _HEMISPHERES = ("south", "west")
+_SEQUENCE_BYTES = 2
 
 
 def decode(message: Message) -> Decoded:
@@ -35,23 +36,70 @@ def decode(message: Message) -> Decoded:
         parsed = read(layout, message.body)
         if message.kind == LOCATION_BATCH:
             return _locations(LOCATION_2019 if is_2019(message.head) else LOCATION_2013, parsed)
-        return Decoded([Report(row.name, message.body, values=values(layout, parsed))])
+        if message.kind == MULTIMEDIA_DATA:
+            return Decoded([_multimedia(row.name, message.body, parsed, values(layout, parsed))])
+        if row.direction is Direction.UP and "location" in parsed:
+            return Decoded([_answered(message.body, parsed)])
+        report = Report(row.name, message.body, values=values(layout, parsed))
+        if row.direction is Direction.UP:
+            _take_time(report, parsed)
+        return Decoded([report], _rest(parsed))
     except DecodeError as error:
         return Decoded([], error)
 
 
+def _answered(body: bytes, parsed: Container[Any]) -> Report:
+    """The location in an answer: the report that it would be had it come by itself."""
+    at = _SEQUENCE_BYTES if "answered_sequence" in parsed else 0
+    report = _position("location", body[at:], parsed.location)
+    if at:
+        report.values["answered_sequence"] = parsed.answered_sequence
+    return report
+
+
+def _multimedia(kind: str, body: bytes, parsed: Container[Any], shown: dict[str, Any]) -> Report:
+    """Where and why a picture was taken; the picture itself stays in the body."""
+    report = _position(kind, body, parsed.location) if "location" in parsed else Report(kind, body)
+    report.values.update((name, value) for name, value in shown.items() if name not in ("location", "data"))
+    report.values["size_bytes"] = len(parsed.data)
+    return report
+
+
+def _take_time(report: Report, parsed: Container[Any]) -> None:
+    """The message's own time, where its body has one."""
+    time = parsed.get("time")
+    if isinstance(time, datetime):
+        report.time = time
+        del report.values["time"]
+    elif time is not None:
+        report.values["device_time"] = report.values.pop("time")
+
+
+def _rest(parsed: Container[Any]) -> DecodeError | None:
+    """What is wrong with a list: not its count, for the length is trusted, but an entry that is cut."""
+    for name, field in parsed.items():
+        if isinstance(field, Entries) and field.is_cut:
+            return DecodeError("truncated", f"{name}[{len(field)}]", f"{len(field.trailing)} bytes left are no whole entry")
+    return None
+
+
 def _locations(layout: Struct, batch: Container[Any]) -> Decoded:
-    """Each location that can be read, as the report it would be had it come alone."""
+    """Each location that can be read, as the report it would be had it come alone.
+
+    Terminals are known that announce none and send some: with a count of 0, all that are there are read.
+    """
     count, items = batch.count, batch["items"]
     reports: list[Report] = []
     errors: list[DecodeError] = []
-    for index, body in enumerate(items[:count]):
+    for index, body in enumerate(items[:count] if count else items):
         try:
             reports.append(_location(layout, body))
         except DecodeError as error:
             path = ".".join(filter(None, (f"items[{index}]", error.path)))
             errors.append(DecodeError(error.cause, path, error.text))
-    if len(items) < count and items.trailing:
+    if not count:
+        errors.append(DecodeError("count", "count", f"none announced, {len(items)} there"))
+    elif len(items) < count and items.trailing:
         errors.append(_cut(len(items), items))
     elif len(items) != count or items.trailing:
         left = sum(2 + len(body) for body in items[count:]) + len(items.trailing)
@@ -68,12 +116,16 @@ def _cut(index: int, items: Entries) -> DecodeError:
 
 
 def _location(layout: Struct, body: bytes) -> Report:
-    parsed = read(layout, body)
+    return _position("location", body, read(layout, body))
+
+
+def _position(kind: str, body: bytes, parsed: Container[Any]) -> Report:
+    """A report of what has a location's fields, with or without items."""
     status: FlagWord = parsed.status
     bits = status.values
     time = parsed.time
     report = Report(
-        "location",
+        kind,
         body,
         time if isinstance(time, datetime) else None,
         _signed(parsed.latitude, bits["south"]),
@@ -86,26 +138,11 @@ def _location(layout: Struct, body: bytes) -> Report:
     report.values["alarm_flags"] = int(parsed.alarm_flags)
     report.values["status"] = int(status)
     report.values.update((name, value) for name, value in bits.items() if name not in _HEMISPHERES)
-    report.values.update(_item_values(parsed["items"]))
+    if "items" in parsed:
+        report.values.update(item_values(LOCATION_ITEMS, parsed["items"]))
     if report.time is None:
         report.values["device_time"] = time.hex()
     return report
-
-
-def _item_values(items: Entries) -> dict[str, Any]:
-    """Items by name; those without one, and any that come a second time, raw and in order."""
-    named: dict[str, Any] = {}
-    raw = []
-    for item in items:
-        if item.name and item.name not in named:
-            named[item.name] = json_value(item.value)
-        elif item.id or item.length:
-            raw.append({"id": f"0x{item.id:02X}", "raw": LOCATION_ITEMS.raw(item).hex()})
-    if raw:
-        named["items"] = raw
-    if items.is_cut:
-        named["trailing"] = items.trailing.hex()
-    return named
 
 
 def _signed(degrees: float, is_negative: bool | int | str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -12,7 +13,7 @@ from twisted.internet.testing import StringTransport
 from iotgw.batches import Batch
 from iotgw.gateway import Gateway
 from iotgw.link import Link
-from protocols import Decoded, Event, Malformed, Message, Outcome
+from protocols import Decoded, Event, Malformed, Message, Outcome, Send
 from settings import Settings
 from tasks.contract import Receipt
 
@@ -42,6 +43,8 @@ class LineProtocol:
 
 
 class LineCodec:
+    deadline: float | None = None
+
     def __init__(self) -> None:
         self._rest = b""
         self._sequence = 0
@@ -50,7 +53,10 @@ class LineCodec:
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [self._event(line) for line in lines]
 
-    def ack(self, message: Message, outcome: Outcome) -> bytes:
+    def wake(self, now: float) -> Sequence[Event]:
+        raise AssertionError("it never asked for it")
+
+    def ack(self, message: Message, outcome: Outcome, time: datetime) -> bytes:
         return f"{message.identity}:{message.sequence} {outcome.name}\n".encode()
 
     def end(self) -> Sequence[Event]:
@@ -62,6 +68,43 @@ class LineCodec:
                 self._sequence += 1
                 return Message(identity.decode(), int(kind), self._sequence, b"", body)
         return Malformed("line", line)
+
+
+class AskingProtocol(LineProtocol):
+    """Lines, of which ``? hello`` is answered at once, ``? poll N`` has the device polled every N seconds, and
+    ``? wake N`` moves what is planned to N seconds from now."""
+
+    def codec(self) -> AskingCodec:
+        return AskingCodec()
+
+
+class AskingCodec(LineCodec):
+    def __init__(self) -> None:
+        super().__init__()
+        self.interval = 0.0
+        self.woken: list[float] = []
+
+    def receive(self, data: bytes, now: float) -> Sequence[Event]:
+        events: list[Event] = []
+        for line in data.splitlines(keepends=True):
+            match line.decode().split():
+                case ["?", "hello"]:
+                    events.append(Send(b"welcome\n"))
+                case ["?", "poll", interval]:
+                    self.interval = float(interval)
+                    self.deadline = now + self.interval
+                case ["?", "wake", seconds]:
+                    self.deadline = now + float(seconds)
+                case _:
+                    events += super().receive(line, now)
+        return events
+
+    def wake(self, now: float) -> Sequence[Event]:
+        assert self.deadline is not None
+        assert self.deadline <= now
+        self.woken.append(now)
+        self.deadline = self.deadline + self.interval if self.interval else None
+        return [Send(f"poll {len(self.woken)}\n".encode())]
 
 
 class FakePublisher:
@@ -88,10 +131,10 @@ class FakePublisher:
 class House:
     """A gateway on a fake clock with a fake publisher."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, protocol: LineProtocol | None = None, **settings: Any) -> None:
         self.clock = Clock()
         self.publisher = FakePublisher()
-        self.protocol = LineProtocol()
+        self.protocol = protocol or LineProtocol()
         self.gateway = Gateway(Settings(**settings), self.clock, self.publisher.publish)
         self.gateway.start()
 

@@ -73,7 +73,7 @@ def test_hex_may_be_written_as_people_write_it(text: str) -> None:
         ("7e01017e", "header", "too short"),
         ("7e" + "00" * 5000 + "7e", "oversized", "too many bytes"),
         ("7e0801200500123456789002de001a00022808000102537e", "sub-packet", "part of a longer message"),
-        ("7e0801040500123456789002de001a000221757e", "unknown-kind", "no message 0x0801"),
+        ("7e0def00000123456789017fffea7e", "unknown-kind", "no message 0x0DEF"),
     ],
 )
 def test_what_is_no_message_is_said_in_words(text: str, kind: str, words: str) -> None:

@@ -25,7 +25,7 @@ REAL_PROTOCOL = PROTOCOLS["jt808"]
     [
         (FakePublisher, Publisher, ["publish"]),
         (LineProtocol(), REAL_PROTOCOL, ["codec", "terminal", "decode", "kind_name", "ends_session"]),
-        (LineCodec(), REAL_PROTOCOL.codec(), ["receive", "ack", "end"]),
+        (LineCodec(), REAL_PROTOCOL.codec(), ["receive", "wake", "ack", "end"]),
         (LineTerminal("1"), REAL_PROTOCOL.terminal("1"), ["connect", "receive", "report", "frame"]),
     ],
     ids=["publisher", "protocol", "codec", "terminal"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 from twisted.internet.task import Clock
@@ -14,6 +14,7 @@ from twisted.internet.testing import StringTransport
 from iotgw.simulator.device import Device, Kept
 from iotgw.simulator.fleet import Fleet, FleetPlan
 from iotgw.simulator.track import Track
+from protocols import Outcome
 from protocols.registry import PROTOCOLS
 from protocols.report import digest
 
@@ -121,6 +122,35 @@ def test_what_waits_too_long_for_its_ack_is_sent_again_on_the_same_link(field):
     field.device.resend_overdue()
     field.device.resend_overdue()
     assert field.sent() == ["1 body 1"]
+
+
+def test_a_photo_is_kept_like_a_report_and_sent_in_pieces():
+    clock, acked = Clock(), []
+    device = Device(PROTOCOLS["jt808"].terminal("13800000000"), clock, 30, lambda device, kept: acked.append(kept))
+    codec, transport = PROTOCOLS["jt808"].codec(), StringTransport()
+
+    def answer() -> None:
+        """Let the platform answer until the device has nothing to say."""
+        while data := transport.value():
+            transport.clear()
+            for message in codec.receive(data, clock.seconds()):
+                device.receive(codec.ack(message, Outcome.STORED, datetime.now(UTC)))
+
+    device.link_up(transport)
+    answer()
+    device.take_photo()
+    assert transport.value().count(b"\x7e") == 2 * 26
+    assert (device.kept, acked) == (1, [])
+    answer()
+    assert device.kept == 0
+    (photo,) = acked
+    assert photo.kind == "multimedia_data"
+    assert photo.body.endswith(b"\xff\xd9")
+
+
+def test_a_terminal_without_a_camera_takes_no_photos(field):
+    with pytest.raises(TypeError, match="no camera"):
+        field.device.take_photo()
 
 
 def test_the_ledger_has_a_line_for_each_acked_report():

@@ -105,3 +105,34 @@ def test_after_a_long_stall_everything_due_expires(clock, wheel):
         wheel.add(item)
     clock.advance(60)
     assert all(item.expired for item in items)
+
+
+def test_a_hastened_item_expires_at_its_nearer_deadline(clock, wheel):
+    item = Item(clock, 60)
+    wheel.add(item)
+    item.at = 5
+    wheel.hasten(item, 5)
+    clock.pump([0.5] * 14)
+    assert len(item.expired) == 1
+    assert 5 <= item.expired[0] <= 6
+
+
+def test_hastening_to_later_or_what_is_not_watched_changes_nothing(clock, wheel):
+    item, stranger = Item(clock, 5), Item(clock, 5)
+    wheel.add(item)
+    wheel.hasten(item, 30)
+    wheel.hasten(stranger, 1)
+    clock.pump([0.5] * 14)
+    assert len(item.expired) == 1
+    assert stranger.expired == []
+    assert len(wheel) == 0
+
+
+def test_hastening_to_the_past_is_the_next_tick(clock, wheel):
+    clock.advance(10)
+    item = Item(clock, 60)
+    wheel.add(item)
+    item.at = 0
+    wheel.hasten(item, 0)
+    clock.pump([0.5] * 4)
+    assert len(item.expired) == 1

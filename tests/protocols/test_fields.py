@@ -3,11 +3,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from construct import Bytes, ConstructError, Int8ub, Int16ub, Int32ub
+from construct import Array, Bytes, ConstructError, If, Int8ub, Int16ub, Int32ub, Struct, this
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.fields import BCD, BcdTime, Bit, Choice, Flags, KeptText, Option, Scaled, Secret, Text
+from protocols.fields import BCD, BcdTime, Bit, Choice, Count, Flags, KeptText, Option, Scaled, Secret, Text
 
 WORD = Flags(
     Int16ub, {0: Bit("length", "Length", 10), 10: Bit("load", "Load", 2, ("none", "half", "odd", "full")), 13: Bit("part", "Part")}
@@ -139,3 +139,22 @@ def test_choice_is_a_name_or_the_number_without_one() -> None:
     assert COLOUR.build("blue") == b"\x01"
     with pytest.raises(ConstructError, match="none of blue"):
         COLOUR.build("red")
+
+
+COUNTED = Struct(
+    "kind" / Choice(Int8ub, {1: Option("listed", "Listed")}),
+    "flags" / Flags(Int8ub, {0: Bit("timed", "Timed")}),
+    "count" / Count(Int8ub, "entries"),
+    "entries" / Array(this.count, Int8ub),
+    "time" / If(this.flags & 1, Int8ub),
+    "word" / If(this.kind == "listed", Int8ub),
+)
+
+
+def test_count_is_taken_from_the_entries_and_conditions_from_what_was_built() -> None:
+    for kind, flags in ((1, 1), ("listed", ["timed"]), ("listed", {"timed": True})):
+        fields = {"kind": kind, "flags": flags, "entries": [5, 6], "time": 7, "word": 8}
+        assert COUNTED.build(fields) == bytes([1, 1, 2, 5, 6, 7, 8])
+    parsed = COUNTED.parse(bytes([2, 0, 1, 5]))
+    assert (parsed.count, parsed.time, parsed.word) == (1, None, None)
+    assert COUNTED.build(parsed) == bytes([2, 0, 1, 5])

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from construct import ConstructError, Int8ub, Int16ub, Struct
+from construct import ConstructError, Int8ub, Int16ub, MappingError, Struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.fields import Scaled
-from protocols.items import Entries, Item, Items, Records
+from protocols.fields import Scaled, Text
+from protocols.items import Entries, Item, Items, Records, UntilEnd
 
 PLACE = "place" / Int8ub
 ITEMS = Items(
@@ -68,3 +68,44 @@ def test_records_are_cut_by_their_lengths() -> None:
     assert entries == [b"\xab\xcd", b""]
     assert entries.trailing == bytes.fromhex("0003ff")
     assert RECORDS.build([7, b"xyz"]).hex() == "00020007" + "000378797a"
+
+
+PAIRS = UntilEnd(Struct("a" / Int8ub, "b" / Int16ub))
+
+
+@given(st.binary(max_size=40))
+def test_until_end_keeps_every_byte(data: bytes) -> None:
+    pairs = PAIRS.parse(data)
+    assert len(pairs) == len(data) // 3
+    assert pairs.trailing == data[len(pairs) * 3 :]
+    assert PAIRS.build(pairs) == data
+
+
+def test_until_end_ends_where_an_entry_takes_nothing() -> None:
+    assert UntilEnd(Struct()).parse(b"ab").trailing == b"ab"
+
+
+NAMED = Items(
+    {
+        0x10: ("apn" / Text(),),
+        0x20: ("speed" / Scaled(Int16ub, 10, "km/h"),),
+        0x30: ("where" / Struct(PLACE), "where" / Struct(PLACE, "area" / Int16ub)),
+    },
+    head=">IB",
+)
+
+
+def test_items_are_built_from_values_by_name() -> None:
+    values = {"apn": "net", "speed": 1.5, "where": {"place": 1, "area": 2}, "0xF364": b"\1"}
+    data = bytes.fromhex("00000010 03 6e6574 00000020 02 000f 00000030 03 010002 0000f364 01 01")
+    assert NAMED.build(values) == data
+    assert [(item.id, item.name) for item in NAMED.parse(data)] == [(0x10, "apn"), (0x20, "speed"), (0x30, "where"), (0xF364, "")]
+    assert NAMED.build(NAMED.parse(data)) == data
+    assert NAMED.build({"where": {"place": 1}}) == bytes.fromhex("00000030 01 01")
+    assert NAMED.id_digits == 8
+
+
+@pytest.mark.parametrize("values", [{"other": 1}, {"speed": "fast"}, {"apn": "x" * 256}, {"0xF364": 7}, {"where": 1}])
+def test_items_that_cannot_be_built(values: dict[str, object]) -> None:
+    with pytest.raises(MappingError):
+        NAMED.build(values)

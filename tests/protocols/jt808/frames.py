@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from protocols.jt808 import JT808
 from protocols.jt808.header import Header, frame
 from protocols.message import Event, Message
 
 PHONE = "013800000001"
 IDENTITY = "13800000001"
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 # Ignition and fix, 31.2 N, 121.5 E, 12 m, 36.0 km/h, 90 degrees, 2026-03-01 20:00:00 GMT+8.
 LOCATION_BODY = bytes.fromhex("0000000000000003 01dc1300 073df660 000c 0168 005a 260301200000")
 

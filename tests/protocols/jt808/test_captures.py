@@ -12,7 +12,7 @@ from protocols.jt808.header import close_frame, is_2019
 from protocols.jt808.location import LOCATION_2013, LOCATION_2019
 from protocols.jt808.messages import MESSAGES
 from tests.protocols.captures import Capture, captures
-from tests.protocols.jt808.frames import only, up
+from tests.protocols.jt808.frames import NOON, only, up
 
 CAPTURES = captures("jt808")
 each_capture = pytest.mark.parametrize("capture", CAPTURES, ids=[capture["id"] for capture in CAPTURES])
@@ -77,8 +77,8 @@ def test_reply(capture: Capture) -> None:
     (message,) = codec.receive(capture["frame"], 0.0)
     assert isinstance(message, Message)
     for _ in range(capture.get("platform_sequence", 0)):
-        codec.ack(only(up(0x0002)), Outcome.STORED)
-    assert codec.ack(message, Outcome.STORED).hex() == (capture["reply"] or "")
+        codec.ack(only(up(0x0002)), Outcome.STORED, NOON)
+    assert codec.ack(message, Outcome.STORED, NOON).hex() == (capture["reply"] or "")
 
 
 @each_capture

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols import Malformed, Message, Outcome
+from protocols import Malformed, Message, Outcome, Send
 from protocols.jt808 import JT808
 from protocols.jt808.codec import MAX_RUN_BYTES
-from tests.protocols.jt808.frames import IDENTITY, LOCATION_BODY, PHONE, only, piece, receive, up
+from tests.protocols.jt808.frames import IDENTITY, LOCATION_BODY, NOON, PHONE, only, piece, receive, up
 
 frames = st.builds(
     up,
@@ -27,11 +27,14 @@ def test_whatever_comes_nothing_raises_and_reads_may_end_anywhere(stream: bytes,
     codec = JT808.codec()
     events = [event for at in range(0, len(stream), step) for event in codec.receive(stream[at : at + step], 0.0)]
     assert events == whole
+    assert codec.deadline is None or codec.wake(codec.deadline)
     codec.end()
+    assert codec.deadline is None
     for event in events:
+        assert not isinstance(event, Send)
         if isinstance(event, Message):
             for outcome in Outcome:
-                assert isinstance(codec.ack(event, outcome), bytes)
+                assert isinstance(codec.ack(event, outcome, NOON), bytes)
             decoded = JT808.decode(event)
             assert decoded.error or decoded.reports
         else:
@@ -76,7 +79,7 @@ def test_longest_frame_fits_even_all_escaped() -> None:
 )
 def test_answer(id: int, outcome: Outcome, answer: str) -> None:
     message = only(up(id))
-    reply = only(JT808.codec().ack(message, outcome))
+    reply = only(JT808.codec().ack(message, outcome, NOON))
     assert f"{reply.kind:04x}" + reply.body.hex() == answer.replace(" ", "").lower()
     assert (reply.identity, reply.sequence) == (IDENTITY, 0)
 
@@ -87,35 +90,35 @@ def test_answer(id: int, outcome: Outcome, answer: str) -> None:
 )
 def test_answers_are_not_answered(id: int) -> None:
     for outcome in Outcome:
-        assert JT808.codec().ack(only(up(id)), outcome) == b""
+        assert JT808.codec().ack(only(up(id)), outcome, NOON) == b""
 
 
 @pytest.mark.parametrize(("code", "result"), [(IDENTITY, 0), (IDENTITY + "\0\0", 0), (PHONE, 0), ("", 1), ("another", 1)])
 def test_authentication_is_answered_by_whether_the_code_is_the_terminal_s_own(code: str, result: int) -> None:
     message = only(up(0x0102, code.encode()))
-    assert only(JT808.codec().ack(message, Outcome.STORED)).body == bytes.fromhex(f"00070102{result:02x}")
-    assert only(JT808.codec().ack(message, Outcome.REFUSED)).body == bytes.fromhex("0007010201")
+    assert only(JT808.codec().ack(message, Outcome.STORED, NOON)).body == bytes.fromhex(f"00070102{result:02x}")
+    assert only(JT808.codec().ack(message, Outcome.REFUSED, NOON)).body == bytes.fromhex("0007010201")
 
 
 @pytest.mark.parametrize("version", [0, 1, 9])
 def test_answer_has_the_header_that_was_asked_with(version: int) -> None:
     asked = up(0x0002, phone="00000000013800000001", version=version)
-    answer = JT808.codec().ack(only(asked), Outcome.STORED)
+    answer = JT808.codec().ack(only(asked), Outcome.STORED, NOON)
     assert answer[3:5].hex() == "4005"
     assert answer[5:16] == asked[5:16] == bytes([version]) + bytes.fromhex("00000000013800000001")
 
 
 def test_answer_repeats_a_phone_number_that_is_none() -> None:
-    answer = JT808.codec().ack(only(up(0x0100, phone="0A1B2C3D4E5F")), Outcome.STORED)
+    answer = JT808.codec().ack(only(up(0x0100, phone="0A1B2C3D4E5F")), Outcome.STORED, NOON)
     assert answer[5:11].hex().upper() == "0A1B2C3D4E5F"
     assert only(answer).body[3:] == b"0A1B2C3D4E5F"
 
 
 def test_platform_numbers_its_messages_from_0_and_around() -> None:
     codec, message = JT808.codec(), only(up(0x0002))
-    sequences = [only(codec.ack(message, Outcome.STORED)).sequence for _ in range(3)]
-    codec._sequence = 65535
-    sequences += [only(codec.ack(message, Outcome.STORED)).sequence for _ in range(2)]
+    sequences = [only(codec.ack(message, Outcome.STORED, NOON)).sequence for _ in range(3)]
+    codec._downlink._next = 65535
+    sequences += [only(codec.ack(message, Outcome.STORED, NOON)).sequence for _ in range(2)]
     assert sequences == [0, 1, 2, 65535, 0]
 
 

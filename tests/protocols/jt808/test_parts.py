@@ -6,8 +6,9 @@ import pytest
 
 from protocols import Event, Malformed, Message, Outcome
 from protocols.jt808 import JT808
+from protocols.jt808.completed import MAX_REMEMBERED
 from protocols.jt808.parts import MAX_AGE_SECONDS, MAX_BYTES, MAX_OPEN, MAX_TOTAL
-from tests.protocols.jt808.frames import IDENTITY, LOCATION_BODY, only, piece, receive, up
+from tests.protocols.jt808.frames import IDENTITY, LOCATION_BODY, NOON, only, piece, receive, up
 
 BODIES = [b"first", b"second", b"third"]
 
@@ -95,10 +96,12 @@ def test_unfinished_is_given_up_when_no_piece_comes_for_too_long() -> None:
     codec = JT808.codec()
     first, second, third = pieces([10, 11, 12])
     assert not codec.receive(first, 0.0)
-    assert not codec.receive(second, MAX_AGE_SECONDS)
-    assert not codec.receive(b"", 2 * MAX_AGE_SECONDS)
-    assert causes(list(codec.receive(b"", 2 * MAX_AGE_SECONDS + 1))) == ["incomplete"]
-    assert not codec.receive(third, 2 * MAX_AGE_SECONDS + 2)
+    assert not codec.receive(second, MAX_AGE_SECONDS - 1)
+    given_up = 2 * MAX_AGE_SECONDS - 1
+    assert not [event for event in codec.wake(given_up - 0.1) if isinstance(event, Malformed)]
+    assert causes(list(codec.wake(given_up))) == ["incomplete"]
+    assert codec.deadline is None
+    assert not codec.receive(third, given_up + 1)
 
 
 def test_what_a_link_holds_is_bounded_in_messages() -> None:
@@ -130,16 +133,20 @@ def test_random_pieces_never_raise_and_the_count_of_bytes_stays_right() -> None:
         frame = piece(
             0x0900 + chance.randrange(2), total, chance.randrange(7), chance.randrange(12), chance.randbytes(chance.randrange(4))
         )
-        codec.receive(frame, step * chance.choice([0.0, 1.0]))
+        codec.receive(frame, float(step))
+        if codec.deadline is not None and codec.deadline <= step:
+            codec.wake(float(step))
+            assert codec.deadline is None or codec.deadline > step
         held = codec._reassembly.held
         assert held.messages <= MAX_OPEN
+        assert len(codec._reassembly._completed) <= MAX_REMEMBERED
         assert held.bytes == sum(len(body) for open in codec._reassembly._open.values() for _, body in open.pieces.values())
 
 
 def test_every_piece_is_answered_by_its_own_sequence() -> None:
     codec = JT808.codec()
     (message,) = codec.receive(b"".join(pieces([10, 13, 14])), 0.0)
-    answers = JT808.codec().receive(codec.ack(message, Outcome.STORED), 0.0)
+    answers = JT808.codec().receive(codec.ack(message, Outcome.STORED, NOON), 0.0)
     assert [answer.body.hex() for answer in answers] == ["000a090000", "000d090000", "000e090000"]
     assert [answer.sequence for answer in answers] == [0, 1, 2]
 
@@ -147,8 +154,8 @@ def test_every_piece_is_answered_by_its_own_sequence() -> None:
 def test_pieces_of_an_answer_are_answered_and_a_whole_answer_is_not() -> None:
     codec = JT808.codec()
     (message,) = codec.receive(b"".join(pieces([10, 11, 12], id=0x0104)), 0.0)
-    assert len(receive(codec.ack(message, Outcome.STORED))) == 3
-    assert codec.ack(only(up(0x0104, b"\0\0\0")), Outcome.STORED) == b""
+    assert len(receive(codec.ack(message, Outcome.STORED, NOON))) == 3
+    assert codec.ack(only(up(0x0104, b"\0\0\0")), Outcome.STORED, NOON) == b""
 
 
 def test_body_is_decoded_from_all_pieces_together() -> None:

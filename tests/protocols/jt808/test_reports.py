@@ -206,6 +206,14 @@ def test_broken_batch_gives_what_is_good_and_says_where_it_breaks(
     assert (decoded.error.cause, decoded.error.path, decoded.error.text) == (cause, path, text)
 
 
+@pytest.mark.parametrize("there", [0, 2])
+def test_batch_that_announces_none_gives_what_is_there(there: int) -> None:
+    decoded = batch(0, *[LOCATION_BODY] * there)
+    assert [report.body for report in decoded.reports] == [LOCATION_BODY] * there
+    assert decoded.error is not None
+    assert (decoded.error.cause, decoded.error.text) == ("count", f"none announced, {there} there")
+
+
 def test_short_location_in_a_batch_costs_only_itself() -> None:
     decoded = batch(3, LOCATION_BODY, LOCATION_BODY[:25], LOCATION_BODY)
     assert len(decoded.reports) == 2

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -8,9 +8,7 @@ from protocols import Message, Outcome
 from protocols.jt808 import JT808
 from protocols.jt808.codec import JT808Codec
 from protocols.jt808.terminal import MAX_AWAITED, JT808Terminal
-from tests.protocols.jt808.frames import IDENTITY, PHONE, only, receive, up
-
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+from tests.protocols.jt808.frames import IDENTITY, NOON, PHONE, only, receive, up
 
 
 def talk(terminal: JT808Terminal, codec: JT808Codec, data: bytes, outcome: Outcome = Outcome.STORED) -> tuple[list[str], list[int]]:
@@ -23,7 +21,7 @@ def talk(terminal: JT808Terminal, codec: JT808Codec, data: bytes, outcome: Outco
             assert isinstance(message, Message)
             assert message.identity == terminal.identity
             kinds.append(JT808.kind_name(message.kind))
-            acks += codec.ack(message, outcome)
+            acks += codec.ack(message, outcome, NOON)
         data, sequences = terminal.receive(acks)
         acked += sequences
     return kinds, acked
@@ -94,7 +92,7 @@ def test_acked_reports_are_told_once() -> None:
     made = [report(terminal, seconds) for seconds in range(3)]
     frames = b"".join(terminal.frame(*one) for one in made)
     assert talk(terminal, codec, frames) == (["location"] * 3, [sequence for sequence, _ in made])
-    again = codec.ack(only(terminal.frame(*made[0])), Outcome.STORED)
+    again = codec.ack(only(terminal.frame(*made[0])), Outcome.STORED, NOON)
     assert terminal.receive(again) == (b"", [made[0][0]])
     assert terminal.receive(again) == (b"", [])
 
@@ -116,7 +114,7 @@ def test_report_sent_again_over_a_new_link_is_the_same_bytes_and_acked() -> None
 
 def test_half_an_answer_of_the_old_link_is_not_ended_by_the_new_one() -> None:
     terminal, codec = online()
-    ack = codec.ack(only(terminal.frame(*report(terminal))), Outcome.STORED)
+    ack = codec.ack(only(terminal.frame(*report(terminal))), Outcome.STORED, NOON)
     terminal.receive(ack[:-1])
     first = terminal.connect()
     assert terminal.receive(b"\x7e") == (b"", [])
@@ -142,7 +140,7 @@ def test_what_it_waits_for_is_bounded_to_the_newest() -> None:
     terminal.frame(*made[10])
     terminal.frame(*report(terminal))
     some = (made[0], made[10], made[11], made[-1])
-    acks = b"".join(codec.ack(only(up(0x0200, sequence=sequence)), Outcome.STORED) for sequence, _ in some)
+    acks = b"".join(codec.ack(only(up(0x0200, sequence=sequence)), Outcome.STORED, NOON) for sequence, _ in some)
     assert terminal.receive(acks) == (b"", [made[10][0], made[-1][0]])
 
 
@@ -156,7 +154,7 @@ def test_what_means_nothing_to_it_changes_nothing(data: bytes) -> None:
 def test_answers_may_come_in_any_pieces() -> None:
     terminal, codec = JT808.terminal(IDENTITY), JT808.codec()
     (message,) = codec.receive(terminal.connect(), 0.0)
-    answers = [terminal.receive(bytes([byte])) for byte in codec.ack(message, Outcome.STORED)]
+    answers = [terminal.receive(bytes([byte])) for byte in codec.ack(message, Outcome.STORED, NOON)]
     assert [JT808.kind_name(only(sent).kind) for sent, _ in answers if sent] == ["authenticate"]
 
 

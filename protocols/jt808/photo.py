@@ -1,0 +1,61 @@
+"""A simulated terminal's photo: the upload's body, and the sub-packets it leaves in.
+
+Source: JT/T 808-2013, 4.4.3 and 8.52.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterable
+
+from protocols.jt808.header import Header, frame
+
+PHOTO_BYTES = 20_000
+"""What a terminal's camera makes of 352 x 288 points."""
+PIECE_BYTES = 800
+_IMAGE, _JPEG, _TIMED, _CHANNEL = 0, 0, 1, 1
+_START = bytes.fromhex("ffd8 ffe0 0010 4a46494600 0101 00 0001 0001 00 00")
+"""Start of image, and an application segment that says JFIF 1.1."""
+_END = bytes.fromhex("ffd9")
+
+
+def photo_body(media_id: int, location: bytes, size: int, seed: str) -> bytes:
+    """A multimedia upload of a timed picture. ``size`` is the picture's; the same seed gives the same one."""
+    head = media_id.to_bytes(4, "big") + bytes((_IMAGE, _JPEG, _TIMED, _CHANNEL))
+    return head + location + jpeg(size, seed)
+
+
+def jpeg(size: int, seed: str) -> bytes:
+    """Bytes that begin, go on and end like a JPEG file. They show nothing."""
+    noise = random.Random(seed).randbytes(size - len(_START) - len(_END))
+    # Within the picture's data the byte FF would begin a marker.
+    return _START + noise.replace(b"\xff", b"\xfe") + _END
+
+
+class Photo:
+    """A photo on its way. Its pieces have the same bytes each time they are sent."""
+
+    def __init__(self, id: int, phone: str, sequence: int, body: bytes, lost: Collection[int]) -> None:
+        self.total = -(-len(body) // PIECE_BYTES)
+        self.media_id = body[:4]
+        self._first = Header(id, phone, sequence & 0xFFFF, is_part=True, total=self.total)
+        self._body = body
+        self._lost = set(lost)
+
+    @property
+    def first_sequence(self) -> int:
+        """On the wire."""
+        return self._first.sequence
+
+    def frames(self, numbers: Iterable[int] | None = None) -> bytes:
+        """The frames of these pieces, or of all. One that is to be lost is left out, once."""
+        every = range(1, self.total + 1)
+        wanted = list(every) if numbers is None else [number for number in numbers if number in every]
+        sent = [self._frame(number) for number in wanted if number not in self._lost]
+        self._lost.difference_update(wanted)
+        return b"".join(sent)
+
+    def _frame(self, number: int) -> bytes:
+        sequence = (self._first.sequence + number - 1) & 0xFFFF
+        at = (number - 1) * PIECE_BYTES
+        return frame(self._first._replace(sequence=sequence, number=number), self._body[at : at + PIECE_BYTES])

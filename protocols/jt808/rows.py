@@ -1,0 +1,112 @@
+"""A row of JT/T 808's table of messages, and what the bodies of many messages have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import NamedTuple
+
+from construct import GreedyBytes, Int16ub, Struct
+
+TERMINAL_GENERAL_RESPONSE = 0x0001
+PLATFORM_GENERAL_RESPONSE = 0x8001
+LOWEST_DOWNLINK_ID = 0x8000
+
+EXTRA = "extra" / GreedyBytes * "Bytes of the vendor's behind the standard's 多余字节"
+ANSWERED_SEQUENCE = "answered_sequence" / Int16ub * "Serial number of the answered message 应答流水号"
+EMPTY = Struct(EXTRA)
+"""Of messages without a body, to which some terminals add battery or signal."""
+
+Choose = Callable[[bytes, bool], Struct]
+
+
+class Direction(Enum):
+    """Who sends a message."""
+
+    UP = "up"
+    """The terminal."""
+    DOWN = "down"
+    """The platform."""
+
+
+class Answer(Enum):
+    """How the platform answers a message."""
+
+    NONE = "none"
+    """Not at all: it is an answer itself."""
+    GENERAL = "general"
+    """0x8001."""
+    REGISTRATION = "registration"
+    """0x8100."""
+    AUTHENTICATION = "authentication"
+    """0x8001, which says whether the code is the one that registration gave."""
+    SERVER_TIME = "server_time"
+    """0x8004, in UTC."""
+    SUB_PACKETS = "sub_packets"
+    """The wanted sub-packets of what the platform sent before, the same bytes again."""
+    MULTIMEDIA = "multimedia"
+    """0x8800 once: when the data is complete, or with the indexes that are missing."""
+    FILE_UPLOADED = "file_uploaded"
+    """0x9212."""
+    KEY = "key"
+    """0x8A00, if the terminal began the exchange."""
+
+
+class MessageType(NamedTuple):
+    """A row of the table."""
+
+    id: int
+    name: str
+    english: str
+    chinese: str
+    layouts: Mapping[str, Struct]
+    """The body's declarations by the edition they come from, and a word for a variant within it: ``2019 no count``."""
+    answer: Answer = Answer.NONE
+    """How the platform answers it, if the terminal sends it."""
+    ends_session: bool = False
+    choose: Choose | None = None
+    """Which layout a body has, given whether its header is of 2019. None where there is only one."""
+    answered_by: tuple[int, ...] = ()
+    """What the terminal answers with, in order, if the platform sends it; it may leave out all but the last."""
+
+    def layout(self, body: bytes, is_2019: bool) -> Struct:
+        return self.choose(body, is_2019) if self.choose else next(iter(self.layouts.values()))
+
+    @property
+    def direction(self) -> Direction:
+        return Direction.DOWN if self.id >= LOWEST_DOWNLINK_ID else Direction.UP
+
+
+def uplink(
+    id: int,
+    name: str,
+    english: str,
+    chinese: str,
+    layouts: Mapping[str, Struct],
+    answer: Answer = Answer.GENERAL,
+    choose: Choose | None = None,
+    ends_session: bool = False,
+) -> MessageType:
+    """A message that terminals send."""
+    return MessageType(id, name, english, chinese, layouts, answer, ends_session, choose or _by_edition(layouts))
+
+
+def downlink(
+    id: int,
+    name: str,
+    english: str,
+    chinese: str,
+    layouts: Mapping[str, Struct],
+    answered_by: tuple[int, ...] = (TERMINAL_GENERAL_RESPONSE,),
+    choose: Choose | None = None,
+) -> MessageType:
+    """A message that the platform sends."""
+    return MessageType(id, name, english, chinese, layouts, choose=choose or _by_edition(layouts), answered_by=answered_by)
+
+
+def _by_edition(layouts: Mapping[str, Struct]) -> Choose | None:
+    """By the header's version flag where that is all there is to go by."""
+    if len(layouts) == 1:
+        return None
+    (_, older), (_, newer) = layouts.items()
+    return lambda body, is_2019: newer if is_2019 else older
