@@ -97,7 +97,7 @@ class MessageRow(Protocol):
 
     @property
     def answer(self) -> Enum:
-        """How the platform answers it; the value is a word or two."""
+        """How the platform answers it; the value says it in a few words."""
 
     @property
     def answered_by(self) -> tuple[int, ...]:

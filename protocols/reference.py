@@ -71,7 +71,7 @@ def _index_row(protocol: DeviceProtocol, row: MessageRow) -> Sequence[str]:
 
 def _answer(protocol: DeviceProtocol, row: MessageRow) -> str:
     if row.direction.value == "up":
-        return str(row.answer.value).replace("_", " ")
+        return str(row.answer.value)
     return " or ".join(_link(protocol, id) for id in row.answered_by) or "none"
 
 

@@ -30,26 +30,17 @@ class Direction(Enum):
 
 
 class Answer(Enum):
-    """How the platform answers a message."""
+    """How the platform answers a message, once it is stored."""
 
-    NONE = "none"
-    """Not at all: it is an answer itself."""
-    GENERAL = "general"
-    """0x8001."""
-    REGISTRATION = "registration"
-    """0x8100."""
-    AUTHENTICATION = "authentication"
-    """0x8001, which says whether the code is the one that registration gave."""
-    SERVER_TIME = "server_time"
-    """0x8004, in UTC."""
-    SUB_PACKETS = "sub_packets"
-    """The wanted sub-packets of what the platform sent before, the same bytes again."""
-    MULTIMEDIA = "multimedia"
-    """0x8800 once: when the data is complete, or with the indexes that are missing."""
-    FILE_UPLOADED = "file_uploaded"
-    """0x9212."""
-    KEY = "key"
-    """0x8A00, if the terminal began the exchange."""
+    NONE = "none, it is an answer itself"
+    GENERAL = "`0x8001`"
+    REGISTRATION = "`0x8100`, with the authentication code if the terminal may come in"
+    AUTHENTICATION = "`0x8001`, whose result says if the code is the one that registration gave"
+    SERVER_TIME = "`0x8004`, in UTC"
+    SUB_PACKETS = "the wanted sub-packets of what the platform sent before, the same bytes again"
+    MULTIMEDIA = "`0x8800`, when the data is complete; before that, with the indexes that are missing"
+    FILE_UPLOADED = "`0x9212`"
+    KEY = "`0x8001`, for the platform has no key"
 
 
 class MessageType(NamedTuple):
