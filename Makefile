@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := iotgw protocols tasks store settings tests
+SOURCES := iotgw protocols tasks store settings bench tests
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-kill fuzz bench docs lint format lock clean

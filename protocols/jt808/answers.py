@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from construct import ConstructError
 
+from protocols.compiler import compile
 from protocols.fields import BcdTime
 from protocols.jt808.active_safety import FILE_UPLOADED_RESPONSE
 from protocols.jt808.header import is_2019, read_header
@@ -104,7 +105,7 @@ def _general(message: Message, is_good: bool) -> list[Reply]:
     """One for each frame that the message came in: terminals differ in which they wait for."""
     fields = {"answered_kind": message.kind, "result": "success" if is_good else "failure", "extra": b""}
     return [
-        Reply(PLATFORM_GENERAL_RESPONSE, GENERAL_RESPONSE.build({"answered_sequence": sequence, **fields}))
+        Reply(PLATFORM_GENERAL_RESPONSE, compile(GENERAL_RESPONSE).build({"answered_sequence": sequence, **fields}))
         for sequence in message.parts or (message.sequence,)
     ]
 
@@ -112,7 +113,7 @@ def _general(message: Message, is_good: bool) -> list[Reply]:
 def _registration(message: Message, is_good: bool) -> Reply:
     result, code = ("success", message.identity) if is_good else ("no_such_terminal", "")
     fields = {"answered_sequence": message.sequence, "result": result, "code": code}
-    return Reply(REGISTER_RESPONSE, REGISTRATION_ACCEPTED.build(fields))
+    return Reply(REGISTER_RESPONSE, compile(REGISTRATION_ACCEPTED).build(fields))
 
 
 def _dedicated(answer: Answer, message: Message, time: datetime) -> Reply | None:

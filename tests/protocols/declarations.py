@@ -69,15 +69,15 @@ def same(left: Any, right: Any) -> bool:
     return repr(left) == repr(right) and getattr(left, "raw", None) == getattr(right, "raw", None)
 
 
-def differences(declaration: Declaration, body: bytes) -> Iterator[str]:
+def differences(declaration: Declaration, body: bytes | bytearray | memoryview) -> Iterator[str]:
     """Where the compiled code does anything else than construct does with a body, and with what is parsed from it."""
     compiled = compile(declaration)
     expected, found = outcome(declaration.parse, body), outcome(compiled.parse, body)
     if expected[0] != found[0] or not same(expected[1], found[1]) or expected[2] != found[2]:
-        yield f"parse {body.hex()}: {found} is not {expected}"
+        yield f"parse {bytes(body).hex()}: {found} is not {expected}"
     if expected[0] == "result":
         if found[0] == "result" and not (expected[1] == found[1] and found[1] == expected[1]):
-            yield f"parse {body.hex()}: not equal"
+            yield f"parse {bytes(body).hex()}: not equal"
         yield from build_differences(declaration, expected[1])
         yield from build_differences(declaration, found[1])
 

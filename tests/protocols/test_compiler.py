@@ -154,12 +154,6 @@ def test_what_is_parsed_behaves_as_construct_s() -> None:
     assert list(parsed) == [name for name in LOCATION_2013.parse(LOCATION) if name != "_io"]
 
 
-def test_other_buffers_are_taken_too() -> None:
-    compiled = compile(LOCATION_2013)
-    for buffer in (bytearray(LOCATION), memoryview(LOCATION)):
-        assert compiled.parse(buffer) == LOCATION_2013.parse(LOCATION)
-
-
 def test_an_error_is_construct_s_own_and_names_the_field() -> None:
     with pytest.raises(ConstructError) as caught:
         compile(GENERAL_RESPONSE).parse(b"\0\1\2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from itertools import product
 from types import MappingProxyType
 from typing import Any
@@ -46,6 +47,7 @@ from construct import (
     len_,
     this,
 )
+from construct.expr import BinExpr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -107,6 +109,8 @@ PARTS: dict[str, Declaration] = {
     "rebuild": Struct("n" / Rebuild(Int8ub, len_(this.items)), "items" / Array(this.n, Int8ub)),
     "default": Struct("n" / Default(Int8ub, 7), "items" / Bytes(this.n)),
     "computed": Struct("a" / Int8ub, "b" / Computed(this.a + 1), "c" / Bytes(this.b)),
+    "rebuilt by a function": Struct("n" / Rebuild(Int8ub, lambda context: len(context.get("rest", b""))), "rest" / GreedyBytes),
+    "one of": Struct("a" / Int8ub, "b" / If(BinExpr(operator.contains, [1, 2], this.a), Int16ub), "c" / Int8ub),
     "index": Struct("x" / Array(3, Struct("i" / Index, "a" / Int8ub)), "after" / Index),
     "terminated": Struct("a" / Int8ub, Terminated),
     "pass and padding": Struct("a" / Int8ub, Pass, Padding(2), "b" / Int8ub),
@@ -239,6 +243,7 @@ def test_building_from_what_is_no_struct(name: str, value: Any) -> None:
         ("if a choice", {"a": 1, "b": 5, "c": 6}),
         ("if a choice", {"a": "one", "b": 5, "c": 6}),
         ("count", {"items": [1, 2]}),
+        ("adapters", {"a": 1, "e": "x", "s": 5, "f": True}),
     ],
 )
 def test_plain_values_are_built_without_asking_construct(name: str, value: dict[str, Any]) -> None:
@@ -251,6 +256,14 @@ def test_plain_values_are_built_without_asking_construct(name: str, value: dict[
     finally:
         build.__globals__["_construct"] = PARTS[name].build
     assert not asked
+
+
+@pytest.mark.parametrize("name", ["bytes", "prefixed", "fields", "items", "records", "unknown parts"])
+@pytest.mark.parametrize("buffer", [bytearray, memoryview])
+def test_what_is_parsed_from_other_buffers_is_bytes_all_the_same(name: str, buffer: Any) -> None:
+    for body in (b"\3abcdefg", b"\3\1bcdefg", b"\0\2abc", bytes(24)):
+        for given_body in (buffer(body), buffer(body[:-1])):
+            assert not list(differences(PARTS[name], given_body))
 
 
 @pytest.mark.parametrize("name", ["numbers", "if", "until the end"])
