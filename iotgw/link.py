@@ -85,6 +85,11 @@ class Link(Protocol):
             return
         for message, outcome in settled:
             if outcome is not Outcome.REFUSED and message.identity not in self.identities:
+                if len(self.identities) >= self._gateway.settings.devices_per_link:
+                    # Under open admission a stranger may invent identities, and each would be held for as long as it stays.
+                    log.info("closing a link with too many devices", peer=self.peer, protocol=self.protocol.name)
+                    self.close("devices")
+                    return
                 self._gateway.begin_session(Session(self.protocol.name, message.identity, self, self._gateway.now()))
                 if not self.is_open:
                     return

@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     idle_timeout_seconds: Seconds = Field(300, description="a link that sends nothing for so long is closed")
     shutdown_timeout_seconds: Seconds = Field(15, description="how long a stopping gateway waits for receipts")
     max_links: int = Field(15_000, ge=1, le=1_000_000, description="links a gateway keeps; more are closed at once")
+    devices_per_link: int = Field(
+        256, ge=1, le=100_000, description="devices that may share a link; one that claims more is closed"
+    )
     malformed_in_a_row: int = Field(10, ge=1, le=10_000, description="a link that sends so many bad frames in a row is closed")
     statistics_seconds: Seconds = Field(60, description="how often a gateway logs its counters")
 

@@ -99,6 +99,22 @@ def test_several_devices_share_a_link():
     assert len(house.gateway.sessions) == 0
 
 
+def test_a_link_that_claims_ever_more_devices_is_closed():
+    house = House(devices_per_link=3)
+    link, transport = house.connect()
+    house.say(link, *(f"dev{number} 1 a" for number in range(3)))
+    house.commit()
+    house.say(link, "dev1 1 again")
+    house.commit()
+    assert not transport.disconnecting, "the devices it has may go on"
+    house.say(link, "dev3 1 a")
+    house.commit()
+    assert transport.disconnecting
+    transport.finish()
+    assert house.statistics["links.closed.devices"] == 1
+    assert len(house.gateway.sessions) == 0
+
+
 def test_logging_out_ends_the_session_and_leaves_the_link():
     house = House(identify_timeout_seconds=30)
     link, transport = house.connect()
