@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from iotgw.commands import replace_process
 from protocols import DeviceProtocol
-from protocols.registry import PROTOCOLS
+from protocols.registry import RegistryError, registered
 from settings import Settings, SettingsError, load
 
 PASSED_ON: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names": [], "allow_extra_args": True}
@@ -39,9 +39,10 @@ class ProtocolName(click.ParamType[DeviceProtocol]):
     name = "protocol"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> DeviceProtocol:
-        if value in PROTOCOLS:
-            return PROTOCOLS[value]
-        self.fail(f"there is no protocol {value!r}: use one of {', '.join(sorted(PROTOCOLS))}", param, ctx)
+        protocols = _protocols(_settings())
+        if value in protocols:
+            return protocols[value]
+        self.fail(f"there is no protocol {value!r}: use one of {', '.join(sorted(protocols))}", param, ctx)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,7 +80,13 @@ def up() -> None:
 @click.option("--photos-every", type=click.FloatRange(0.1), help="Seconds between a device's photos; none by default.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The gateway.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Its port; the protocol's own by default.")
-@click.option("--first-identity", default=13_800_000_000, show_default=True, help="Devices are numbered from here.")
+@click.option(
+    "--first-device",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Number of the first; identities are made of it.",
+)
 @click.option(
     "--ledger", type=click.Path(dir_okay=False, path_type=Path), help="File to write what was acked to, for iotgw verify."
 )
@@ -101,7 +108,7 @@ def simulate(protocol: DeviceProtocol, ledger: Path | None, **options: Any) -> N
         duration_seconds=options["duration"],
         settle_seconds=options["settle"],
         resend_seconds=options["resend"],
-        first_identity=options["first_identity"],
+        first_device=options["first_device"],
         photos_every_seconds=options["photos_every"],
     )
     _allow_files(plan.devices)
@@ -118,7 +125,8 @@ def simulate(protocol: DeviceProtocol, ledger: Path | None, **options: Any) -> N
 @click.argument("protocol", type=ProtocolName())
 @click.argument("frames", nargs=-1, required=True, metavar="HEX... | -")
 @click.option("--explain", is_flag=True, help="Show what every byte means, and the ack, instead of JSON.")
-def decode(protocol: DeviceProtocol, frames: tuple[str, ...], explain: bool) -> None:
+@click.option("--device", default="", help="The device that has logged in, for protocols whose frames do not name it.")
+def decode(protocol: DeviceProtocol, frames: tuple[str, ...], explain: bool, device: str) -> None:
     """Decode frames given in hex; with "-" one a line from standard input. One JSON object a line, same order."""
     from iotgw.decode import decode_line
     from iotgw.explain import console, print_explanation
@@ -127,9 +135,9 @@ def decode(protocol: DeviceProtocol, frames: tuple[str, ...], explain: bool) -> 
     out = console()
     for line in lines:
         if explain:
-            print_explanation(protocol, line, out)
+            print_explanation(protocol, line, out, device)
             continue
-        print(json.dumps(decode_line(protocol, line), ensure_ascii=False), flush=frames == ("-",))
+        print(json.dumps(decode_line(protocol, line, device), ensure_ascii=False), flush=frames == ("-",))
 
 
 @main.command("compile")
@@ -205,9 +213,17 @@ def _settings() -> Settings:
         raise SystemExit(2) from error
 
 
+def _protocols(settings: Settings) -> dict[str, DeviceProtocol]:
+    try:
+        return registered(settings.protocols)
+    except RegistryError as error:
+        click.echo(f"iotgw: {error}", err=True)
+        raise SystemExit(2) from error
+
+
 def _what_runs(settings: Settings) -> str:
     lines = ["", "[bold]iotgw is up.[/bold] Devices connect to:"]
-    for protocol in PROTOCOLS.values():
+    for protocol in _protocols(settings).values():
         endpoint = settings.listen.get(protocol.name, f"tcp:{protocol.port}")
         if endpoint != "off":
             lines.append(f"  {protocol.title:12} {endpoint}")
@@ -246,7 +262,9 @@ async def _simulate(reactor: Any, plan: Any, ledger_path: Path | None, kept: lis
         with Live(bar, console=console, refresh_per_second=4):
             await fleet.run(progress)
     kept.append(fleet.kept)
-    print(f"{fleet.made} reports made, {fleet.acked} acked, {fleet.kept} kept without an ack, {fleet.sent} sent", flush=True)
+    unanswered = f", {fleet.unanswered} to which the protocol has no answer" if fleet.unanswered else ""
+    counts = f"{fleet.made} reports made, {fleet.acked} acked, {fleet.kept} kept without an ack, {fleet.sent} sent"
+    print(counts + unanswered, flush=True)
 
 
 def _progress_text(fleet: Any) -> str:

@@ -17,17 +17,24 @@ _CAUSES = {
     "length": "the frame is shorter than its header says",
     "parts": "the sub-packet's number or total cannot be",
     "cut": "the frame does not end",
+    "garbage": "bytes that begin no frame",
+    "stop": "the frame does not end with its end mark",
+    "unidentified": "the device has not said who it is",
 }
+_SOMEBODY = "?"
+"""Who sends a frame that does not tell it."""
 _EXPECTED = "expected: one whole frame in hex, from its start mark to its end mark"
 
 
-def decode_line(protocol: DeviceProtocol, hex_text: str) -> dict[str, Any]:
+def decode_line(protocol: DeviceProtocol, hex_text: str, identity: str = "") -> dict[str, Any]:
     """Decode one frame, on its own.
+
+    Many protocols tell who the device is at login only: ``identity`` is the one that has logged in.
 
     Shape: ``{"ok": true, "identity", "kind", "sequence", "reports", "ack"}``, with ``error`` beside it when some of
     the body could not be read, or ``{"ok": false, "error": {"kind", "path", "text"}}``. Bytes are lower-case hex.
     """
-    codec = protocol.codec()
+    codec = protocol.codec(identity or _SOMEBODY)
     try:
         message = _only_message([*codec.receive(frame_bytes(hex_text), 0.0), *codec.end()])
         decoded = protocol.decode(message)
@@ -37,7 +44,7 @@ def decode_line(protocol: DeviceProtocol, hex_text: str) -> dict[str, Any]:
         return {"ok": False, "error": _error(error)}
     line: dict[str, Any] = {
         "ok": True,
-        "identity": message.identity,
+        "identity": None if message.identity == _SOMEBODY else message.identity,
         "kind": protocol.kind_name(message.kind),
         "sequence": message.sequence,
         "reports": [_report(report) for report in decoded.reports],

@@ -24,7 +24,7 @@ def console() -> Console:
     return plain if plain.is_terminal else Console(highlight=False, width=_WIDTH_WITHOUT_TERMINAL)
 
 
-def print_explanation(protocol: DeviceProtocol, hex_text: str, out: Console) -> None:
+def print_explanation(protocol: DeviceProtocol, hex_text: str, out: Console, identity: str = "") -> None:
     """The tree of one frame, then what is wrong with it or what answers it."""
     try:
         data = frame_bytes(hex_text)
@@ -33,7 +33,7 @@ def print_explanation(protocol: DeviceProtocol, hex_text: str, out: Console) -> 
         return
     explanation = protocol.explain(data)
     out.print(_table(explanation))
-    for line in _verdicts(explanation, decode_line(protocol, hex_text)):
+    for line in _verdicts(explanation, decode_line(protocol, hex_text, identity)):
         out.print(line, soft_wrap=True)
 
 

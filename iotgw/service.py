@@ -21,7 +21,7 @@ from iotgw.link import LinkFactory
 from iotgw.mailbox import Mailbox
 from iotgw.publisher import Publisher
 from protocols import DeviceProtocol
-from protocols.registry import PROTOCOLS
+from protocols.registry import RegistryError, registered
 from settings import Settings, SettingsError
 from settings.load import exit_with, load_or_exit
 from settings.logs import configure
@@ -109,7 +109,7 @@ class GatewayService(Service):
 def make_service(settings: Settings, reactor: Any) -> GatewayService:
     """A gateway that is ready to start.
 
-    Raises: SettingsError when an endpoint cannot be used.
+    Raises: SettingsError when an endpoint or a protocol's option cannot be used.
     """
     return GatewayService(settings, reactor)
 
@@ -132,11 +132,15 @@ def make_application() -> Any:
 
 
 def _endpoints(settings: Settings, reactor: Any) -> list[tuple[DeviceProtocol, IStreamServerEndpoint]]:
+    try:
+        protocols = registered(settings.protocols)
+    except RegistryError as error:
+        raise SettingsError(str(error)) from error
     for name in settings.listen:
-        if name not in PROTOCOLS:
-            raise SettingsError(f"listen.{name}: there is no such protocol: use one of {', '.join(sorted(PROTOCOLS))}")
+        if name not in protocols:
+            raise SettingsError(f"listen.{name}: there is no such protocol: use one of {', '.join(sorted(protocols))}")
     endpoints = []
-    for protocol in PROTOCOLS.values():
+    for protocol in protocols.values():
         description = settings.listen.get(protocol.name, f"tcp:{protocol.port}:backlog={BACKLOG}")
         if description == OFF:
             continue

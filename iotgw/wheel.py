@@ -1,7 +1,7 @@
 """Deadlines of many links with one timer.
 
 A delayed call per link costs memory and a heap operation for each frame that moves it. Here a link is looked at
-when its deadline's second comes; if it was moved meanwhile, it is put into the second where it is now. A deadline
+when its deadline's tick comes; if it was moved meanwhile, it is put into the tick where it is now. A deadline
 that moves away, as with each frame that a link receives, costs the wheel nothing; one that comes nearer is told.
 """
 
@@ -15,7 +15,8 @@ from twisted.internet.task import LoopingCall
 
 log = structlog.get_logger(__name__)
 
-TICK_SECONDS = 1.0
+TICK_SECONDS = 0.1
+"""As exact as a poll's time-out has to be. A tick in which nothing is due costs a microsecond."""
 
 
 class HasDeadline(Protocol):
@@ -27,7 +28,7 @@ class HasDeadline(Protocol):
 
 
 class TimerWheel:
-    """Calls ``expire`` on what passed its deadline, up to a second late."""
+    """Calls ``expire`` on what passed its deadline, up to a tick late."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock

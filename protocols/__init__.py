@@ -5,20 +5,25 @@ same code opens frames in the gateway, decodes bodies in the workers and plays t
 """
 
 from protocols.message import Event, Malformed, Message, Outcome, Send
-from protocols.protocol import Camera, Codec, DeviceProtocol, Terminal
+from protocols.protocol import Codec, DeviceProtocol
 from protocols.report import Decoded, DecodeError, Report
+from protocols.terminal import Acked, Camera, Made, Moment, Terminal, TerminalEvent
 
 __all__ = [
+    "Acked",
     "Camera",
     "Codec",
     "DecodeError",
     "Decoded",
     "DeviceProtocol",
     "Event",
+    "Made",
     "Malformed",
     "Message",
+    "Moment",
     "Outcome",
     "Report",
     "Send",
     "Terminal",
+    "TerminalEvent",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fastcrc import crc16 as _crc16
+
 
 def xor(data: bytes) -> int:
     """All bytes of ``data`` by exclusive or: the check byte of JT/T 808 and GB/T 32960; 0 for no bytes.
@@ -15,3 +17,18 @@ def xor(data: bytes) -> int:
         bits >>= 1
         value ^= value >> bits
     return value & 0xFF
+
+
+def crc16_x25(data: bytes) -> int:
+    """CRC-16/IBM-SDLC, also X-25 and "CRC-ITU": the check of GT06."""
+    return _crc16.ibm_sdlc(data)
+
+
+def crc16_arc(data: bytes) -> int:
+    """CRC-16/ARC, also "CRC-16/IBM": the check of Teltonika's AVL packets."""
+    return _crc16.arc(data)
+
+
+def crc16_modbus(data: bytes) -> int:
+    """CRC-16/MODBUS, which goes on the wire low byte first."""
+    return _crc16.modbus(data)

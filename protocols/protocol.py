@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from construct import Struct
 
 from protocols.explanation import Field
 from protocols.message import Event, Message, Outcome
 from protocols.report import Decoded
+from protocols.terminal import Terminal
 
 
 class Codec(Protocol):
@@ -29,7 +30,7 @@ class Codec(Protocol):
         """
 
     def wake(self, now: float) -> Sequence[Event]:
-        """The deadline has come, perhaps a second or more ago; what came of it."""
+        """The deadline has come, perhaps some time ago; what came of it."""
 
     def receive(self, data: bytes, now: float) -> Sequence[Event]:
         """Take bytes as they came, at ``now``; give what they complete, in order."""
@@ -40,40 +41,16 @@ class Codec(Protocol):
         ``time`` is the platform's at this moment, aware, for answers that tell it.
         """
 
+    def send(self, head: bytes, kind: int, body: bytes) -> bytes:
+        """The frames of a message of the platform's own, to the device whose messages have a head like this.
+
+        Empty if it cannot leave now; the codec then sends it itself when it can.
+
+        Raises: ValueError when the device could not take it, with the reason.
+        """
+
     def end(self) -> Sequence[Event]:
         """The link is gone: what was left unfinished, as malformed events."""
-
-
-class Terminal(Protocol):
-    """The device's end of one link, for simulators and tests. One object lives as long as the device does."""
-
-    identity: str
-
-    def connect(self) -> bytes:
-        """A new link is up: what the device sends first."""
-
-    def receive(self, data: bytes) -> tuple[bytes, Sequence[int]]:
-        """Take the platform's bytes: what to send now, and the sequences of reports that are acked by them."""
-
-    @property
-    def is_online(self) -> bool:
-        """Whether the platform has let the device in, so that reports may be sent."""
-
-    def report(
-        self, time: datetime, latitude: float, longitude: float, speed_kmh: float, course_deg: float
-    ) -> tuple[int, str, bytes]:
-        """Make a new report: its sequence, its kind and its body, from which :meth:`frame` makes the bytes."""
-
-    def frame(self, sequence: int, body: bytes) -> bytes:
-        """The bytes of a report made before, the same each time they are sent."""
-
-
-@runtime_checkable
-class Camera(Protocol):
-    """What a terminal has beside the rest if it can send photos."""
-
-    def photo(self, time: datetime, latitude: float, longitude: float) -> tuple[int, str, bytes]:
-        """Take a photo: a report like any other, of more bytes than a frame holds."""
 
 
 class MessageRow(Protocol):
@@ -103,6 +80,10 @@ class MessageRow(Protocol):
     def answered_by(self) -> tuple[int, ...]:
         """What the device answers with, by id."""
 
+    @property
+    def ends_session(self) -> bool:
+        """Whether the device takes its leave with it."""
+
 
 class DeviceProtocol(Protocol):
     """A protocol as the rest of the house sees it."""
@@ -122,11 +103,29 @@ class DeviceProtocol(Protocol):
     def headers(self) -> Mapping[str, Struct]:
         """What stands before a body, by what tells the layouts apart."""
 
-    def codec(self) -> Codec:
-        """The platform's end of a new link."""
+    def configure(self, options: Mapping[str, Any]) -> DeviceProtocol:
+        """This protocol with the operator's settings for it, the table ``protocols.<name>`` of the configuration.
+
+        Raises: ValueError, with the option's name and what it may be.
+        """
+
+    def codec(self, identity: str = "") -> Codec:
+        """The platform's end of a new link; with an identity, of one on which that device has logged in already."""
 
     def terminal(self, identity: str) -> Terminal:
-        """A simulated device."""
+        """A simulated device.
+
+        Raises: ValueError when no device of this protocol could have this identity.
+        """
+
+    def simulated_identity(self, number: int) -> str:
+        """What the simulated device of this number, from 0, is called."""
+
+    def build(self, kind: str | int, fields: Mapping[str, Any], edition: str = "") -> bytes:
+        """The body of a message by its name or id, in one of its layouts; by default in the first.
+
+        Raises: ValueError, with the field, its value and what it may be.
+        """
 
     def decode(self, message: Message) -> Decoded:
         """Decode a body. Bad bytes never raise: they are the ``error`` of what is returned."""

@@ -11,6 +11,9 @@ from pydantic_core import PydanticUndefined
 from settings.load import PREFIX
 from settings.model import SECRETS, Settings
 
+SUFFIXES = {"listen": "__<PROTOCOL>", "protocols": "__<PROTOCOL>__<OPTION>"}
+"""What stands behind the variable's name for a setting that is a table."""
+
 
 class Described(NamedTuple):
     """One setting. ``value`` is None where it is the default; a secret's value is never shown."""
@@ -31,7 +34,7 @@ def describe(settings: Settings) -> Iterator[Described]:
         value = None
         if key in settings.model_fields_set:
             value = "(set)" if key in SECRETS else _shown(getattr(settings, key))
-        suffix = "__<PROTOCOL>" if key == "listen" else ""
+        suffix = SUFFIXES.get(key, "")
         yield Described(key, f"{PREFIX}{key.upper()}{suffix}", default, value, field.description or "")
 
 

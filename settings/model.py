@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -64,6 +64,10 @@ class Settings(BaseSettings):
     )
     listen: dict[str, str] = Field(
         default_factory=dict, description="Twisted endpoint per protocol, e.g. listen.jt808 = 'tcp:6808'"
+    )
+    protocols: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="options per protocol, see its page, e.g. protocols.modbus.maps = '/etc/iotgw/modbus'",
     )
     admission: Admission = Field(Admission.OPEN, description="open: unknown devices are created; known: they are refused")
 

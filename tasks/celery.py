@@ -10,11 +10,16 @@ import django
 from celery import Celery
 from celery.signals import setup_logging
 
-from settings.load import load_or_exit
+from protocols.registry import RegistryError, registered
+from settings.load import SettingsError, exit_with, load_or_exit
 from settings.logs import configure
 from tasks.contract import celery_configuration
 
 settings = load_or_exit()
+try:
+    protocols = registered(settings.protocols)
+except RegistryError as error:
+    exit_with(SettingsError(str(error)))
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "store.settings")
 django.setup()

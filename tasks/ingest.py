@@ -16,11 +16,10 @@ from django.db import DatabaseError, InterfaceError, connection
 from redis import RedisError
 
 from protocols.message import Outcome
-from protocols.registry import PROTOCOLS
 from protocols.report import Decoded, DecodeError
 from settings.model import Admission
 from store.bulk import Incoming, write
-from tasks.celery import app, settings
+from tasks.celery import app, protocols, settings
 from tasks.contract import INGEST_TASK, BadPayloadError, IngestMessage, Receipt, ingest_messages
 from tasks.mailboxes import deliver
 from tasks.patience import Patience
@@ -80,7 +79,7 @@ def decoded(row: IngestMessage) -> Incoming:
     received_at = _EPOCH + timedelta(milliseconds=row.received_ms)
     kind = f"0x{row.kind:04x}"
     try:
-        protocol = PROTOCOLS[row.protocol]
+        protocol = protocols[row.protocol]
         kind = protocol.kind_name(row.kind)
         result = protocol.decode(row.message)
     except SoftTimeLimitExceeded:
@@ -91,7 +90,7 @@ def decoded(row: IngestMessage) -> Incoming:
 
 
 def _decoder_error(row: IngestMessage, fault: Exception) -> DecodeError:
-    if row.protocol not in PROTOCOLS:
+    if row.protocol not in protocols:
         return DecodeError("unknown-protocol", "", f"there is no protocol {row.protocol[:64]}")
     log.error("decoder failed", exc_info=fault, extra={"protocol": row.protocol, "kind": row.kind})
     return DecodeError("decoder", "", f"{type(fault).__name__}: {fault}")

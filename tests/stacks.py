@@ -11,20 +11,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from protocols.registry import PROTOCOLS
 from tests.servers import Child, free_port
 
 MARKS = {"redis": "redis-server", "worker": "celery", "gateway": "twistd"}
 
 
+def listening(**endpoints: str) -> dict[str, str]:
+    """Settings for these listeners, by protocol, and none for the others: their own ports may be taken."""
+    return {f"IOTGW_LISTEN__{name.upper()}": endpoints.get(name, "off") for name in PROTOCOLS}
+
+
 class RunningStack:
-    """``iotgw up`` in a folder of its own, on a port of its own."""
+    """``iotgw up`` in a folder of its own, on ports of its own."""
 
     def __init__(self, start_child: Callable[..., Child], folder: Path, **environment: str) -> None:
-        self.port = free_port()
+        self.ports = {name: free_port() for name in PROTOCOLS}
         self.folder = folder
-        self.environment = {"IOTGW_VAR": str(folder), "IOTGW_LISTEN__JT808": f"tcp:{self.port}:interface=127.0.0.1", **environment}
+        endpoints = {name: f"tcp:{port}:interface=127.0.0.1" for name, port in self.ports.items()}
+        self.environment = {"IOTGW_VAR": str(folder), **listening(**endpoints), **environment}
         self.child = start_child("-m", "iotgw", "up", name="up", **self.environment)
-        self.child.wait_until(lambda: "listening" in self.child.output(), "the stack listens")
+        wanted = sum(value != "off" for name, value in self.environment.items() if name.startswith("IOTGW_LISTEN__"))
+        self.child.wait_until(lambda: self.child.output().count("listening") >= wanted, "the stack listens")
 
     def pid(self, part: str) -> int:
         """The process of a part, as it is now.
@@ -48,9 +56,9 @@ class RunningStack:
         environment = {**os.environ, **self.environment}
         return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300, check=False, **options)
 
-    def simulate(self, start_child: Callable[..., Child], ledger: Path, **options: object) -> Child:
+    def simulate(self, start_child: Callable[..., Child], ledger: Path, protocol: str = "jt808", **options: object) -> Child:
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        command = ["-m", "iotgw", "simulate", "jt808", "--port", str(self.port), "--ledger", str(ledger), *words]
+        command = ["-m", "iotgw", "simulate", protocol, "--port", str(self.ports[protocol]), "--ledger", str(ledger), *words]
         return start_child(*command, name="simulate", **self.environment)
 
     def reports(self) -> list[dict[str, Any]]:

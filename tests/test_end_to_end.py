@@ -6,7 +6,6 @@ Each test runs on SQLite and on PostgreSQL, over Redis and over RabbitMQ.
 from __future__ import annotations
 
 import json
-import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -18,9 +17,11 @@ import pytest
 from iotgw.stack import gateway_command
 from protocols.framing import DelimitedSplitter
 from protocols.jt808 import JT808
+from protocols.registry import PROTOCOLS
 from store.models import Device, Quarantine, Report, State
 from tests.protocols.captures import captures
 from tests.servers import Child
+from tests.stacks import listening
 
 ROOT = Path(__file__).resolve().parents[1]
 CAPTURES = captures("jt808")
@@ -37,7 +38,7 @@ class Parts:
             "IOTGW_DATABASE_URL": database_url,
             "IOTGW_BROKER_URL": broker_url,
             "IOTGW_REDIS_URL": redis_url,
-            "IOTGW_LISTEN__JT808": "tcp:0:interface=127.0.0.1",
+            **listening(**dict.fromkeys(PROTOCOLS, "tcp:0:interface=127.0.0.1")),
             "IOTGW_LOG_FORMAT": "json",
             "IOTGW_RECEIPT_TIMEOUT_SECONDS": "3",
             **environment,
@@ -51,14 +52,15 @@ class Parts:
 
     def start_gateway(self) -> None:
         self.gateway = self._start_child(*gateway_command()[1:], name="gateway", **self.environment)
-        self.gateway.wait_until(lambda: '"listening"' in self.gateway.output(), "the gateway listens")
-        self.port = int(re.search(r'"port": (\d+)', next(line for line in self.lines() if '"listening"' in line)).group(1))
+        self.gateway.wait_until(lambda: self.gateway.output().count('"listening"') == len(PROTOCOLS), "the gateway listens")
+        listeners = [json.loads(line) for line in self.lines() if '"listening"' in line]
+        self.ports = {listener["protocol"]: listener["port"] for listener in listeners}
 
     def lines(self) -> list[str]:
         return self.gateway.output().splitlines()
 
     def connect(self) -> Terminal:
-        return Terminal(self.port)
+        return Terminal(self.ports["jt808"])
 
     def statistics(self) -> dict[str, int]:
         """Stop the gateway; what it had counted."""

@@ -6,7 +6,6 @@ Each test runs on SQLite and on PostgreSQL, over Redis and over RabbitMQ.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import pytest
 
@@ -15,10 +14,10 @@ from protocols.jt808.header import Header, frame
 from protocols.jt808.terminal import JT808Terminal
 from protocols.report import digest
 from store.models import Report
+from tests.protocols.jt808.frames import NOON, photo, told
 from tests.test_end_to_end import Parts, Terminal
 
 IDENTITY = "13800000001"
-TAKEN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LOST = (3, 7)
 
 
@@ -42,7 +41,7 @@ class Camera:
         self.terminal: JT808Terminal = JT808.terminal(IDENTITY)
         link.send(self.terminal.connect())
         while not self.terminal.is_online:
-            link.send(self.terminal.receive(link.answer())[0])
+            link.send(told(self.terminal.receive(link.answer()))[0])
 
 
 def body_of(data: bytes) -> tuple[int, bytes]:
@@ -53,22 +52,22 @@ def body_of(data: bytes) -> tuple[int, bytes]:
 
 def test_a_photo_with_two_pieces_lost_is_asked_for_completed_stored_and_acked_once(parts: Parts, camera: Camera) -> None:
     link, terminal = camera.link, camera.terminal
-    sequence, kind, body = terminal.photo(TAKEN, 31.2, 121.5, lost=LOST)
+    sequence, kind, body = photo(terminal, lost=LOST)
     link.send(terminal.frame(sequence, body))
     request = link.answer()
     assert body_of(request) == (0x8800, body[:4] + bytes([2, 0, 3, 0, 7]))
     assert not Report.objects.filter(kind=kind).exists()
-    pieces, acked = terminal.receive(request)
+    pieces, acked = told(terminal.receive(request))
     assert acked == []
     link.send(pieces)
     answer = link.answer()
     row = Report.objects.get(kind=kind)
     assert body_of(answer) == (0x8800, body[:4])
-    assert terminal.receive(answer) == (b"", [sequence])
+    assert told(terminal.receive(answer)) == (b"", [sequence])
     assert bytes(row.body) == body
     assert bytes(row.digest) == digest(kind, body)
     assert row.device.identity == IDENTITY
-    assert row.time == TAKEN
+    assert row.time == NOON
     assert body_of(link.ask(frame(Header(0x0002, f"0{IDENTITY}", 999), b"")))[0] == 0x8001, "the photo has no other answer"
     counted = parts.statistics()
     assert counted["sends"] == 1
@@ -78,29 +77,29 @@ def test_a_photo_with_two_pieces_lost_is_asked_for_completed_stored_and_acked_on
 def test_nothing_of_a_photo_is_confirmed_while_there_is_no_worker(parts: Parts, camera: Camera) -> None:
     link, terminal = camera.link, camera.terminal
     parts.worker.kill()
-    sequence, kind, body = terminal.photo(TAKEN, 31.2, 121.5)
+    sequence, kind, body = photo(terminal)
     link.send(terminal.frame(sequence, body))
     link.socket.settimeout(2)
     with pytest.raises(TimeoutError):
         link.answer()
     link.socket.settimeout(60)
     parts.start_worker()
-    assert terminal.receive(link.answer()) == (b"", [sequence])
+    assert told(terminal.receive(link.answer())) == (b"", [sequence])
     assert Report.objects.filter(kind=kind).count() == 1
 
 
 def test_a_photo_that_was_cut_off_is_sent_again_on_the_next_link_and_stored_once(parts: Parts, camera: Camera) -> None:
     link, terminal = camera.link, camera.terminal
-    sequence, kind, body = terminal.photo(TAKEN, 31.2, 121.5, lost=LOST)
+    sequence, kind, body = photo(terminal, lost=LOST)
     link.send(terminal.frame(sequence, body))
     link.close()
     second = parts.connect()
     second.send(terminal.connect())
     while not terminal.is_online:
-        second.send(terminal.receive(second.answer())[0])
+        second.send(told(terminal.receive(second.answer()))[0])
     for _ in range(2):
         second.send(terminal.frame(sequence, body))
-    assert terminal.receive(second.answer()) == (b"", [sequence])
+    assert told(terminal.receive(second.answer())) == (b"", [sequence])
     second.close()
     parts.statistics()
     assert [bytes(row.body) for row in Report.objects.filter(kind=kind)] == [body]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from itertools import islice
 from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime, ITCPTransport
@@ -11,19 +12,21 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from iotgw.simulator.track import Track
-from protocols import Camera, Terminal
+from protocols import Acked, Camera, Made, Send, Terminal
+
+OFFERED = 256
+"""Waiting reports that a terminal is shown at a time: more than any sends at once, and few however long a link was away."""
 
 
 class Kept(NamedTuple):
     """A report that is not acked yet."""
 
-    kind: str
-    body: bytes
-    made: float
-    """By the reactor's clock."""
+    made: Made
+    at: float
+    """When it was made, by the reactor's clock."""
 
 
-Acked = Callable[["Device", Kept], None]
+RecordAck = Callable[["Device", Kept], None]
 
 
 class Device:
@@ -33,18 +36,21 @@ class Device:
     same link when no ack came for a while.
     """
 
-    def __init__(self, terminal: Terminal, clock: IReactorTime, resend_seconds: float, acked: Acked) -> None:
+    def __init__(self, terminal: Terminal, clock: IReactorTime, resend_seconds: float, record_ack: RecordAck) -> None:
         self.identity = terminal.identity
         self.sent = 0
+        self.unanswered = 0
+        """Reports that were sent and to which the protocol has no answer."""
         self._terminal = terminal
         self._clock = clock
         self._resend_seconds = resend_seconds
-        self._acked = acked
+        self._record_ack = record_ack
         self._track = Track.begin(terminal.identity)
         self._kept: dict[int, Kept] = {}
+        self._waiting: dict[int, Made] = {}
+        """Those of the kept that are still to be sent on this link, oldest first."""
         self._sent_at: dict[int, float] = {}
         self._transport: ITCPTransport | None = None
-        self._was_online = False
 
     @property
     def kept(self) -> int:
@@ -54,34 +60,45 @@ class Device:
     def is_online(self) -> bool:
         return self._transport is not None and self._terminal.is_online
 
+    @property
+    def heartbeat_seconds(self) -> float:
+        return self._terminal.heartbeat_seconds
+
     def make_report(self, interval: float) -> None:
-        """Drive on, make a report, send it if there is a link, and repeat what has waited too long for its ack."""
-        track = self._track
-        track.drive(interval)
-        self._keep_and_send(
-            *self._terminal.report(datetime.now(UTC), track.latitude, track.longitude, track.speed_kmh, track.course_deg)
-        )
+        """Drive on, report, send it if there is a link, and repeat what has waited too long for its ack."""
+        self._track.drive(interval)
+        self._keep(self._terminal.report(self._track.moment(datetime.now(UTC))))
         self.resend_overdue()
 
     def take_photo(self) -> None:
-        """Take a photo where it is now; a report like the others from here on.
+        """Take a photo where it is now; reported like the rest from here on.
 
         Raises: TypeError when its protocol's terminals have no camera.
         """
         if not isinstance(self._terminal, Camera):
             raise TypeError(f"{type(self._terminal).__name__} has no camera")
-        self._keep_and_send(*self._terminal.photo(datetime.now(UTC), self._track.latitude, self._track.longitude))
+        self._keep(self._terminal.photo(self._track.moment(datetime.now(UTC))))
+        self._flush()
+
+    def beat(self) -> None:
+        """Say that it is there."""
+        if self.is_online and self._transport is not None and (data := self._terminal.heartbeat()):
+            self._transport.write(data)
 
     def resend_overdue(self) -> None:
+        """Send what waits, and once more what was sent and has waited too long for its ack."""
         overdue = self._clock.seconds() - self._resend_seconds
-        for sequence, sent_at in list(self._sent_at.items()):
-            if sent_at < overdue:
-                self._send(sequence)
+        again = {sequence for sequence, at in self._sent_at.items() if at < overdue}
+        if again:
+            self._waiting = {
+                sequence: kept.made for sequence, kept in self._kept.items() if sequence in self._waiting or sequence in again
+            }
+        self._flush()
 
     def link_up(self, transport: ITCPTransport) -> None:
         self._transport = transport
-        self._was_online = False
         self._sent_at.clear()
+        self._waiting = {sequence: kept.made for sequence, kept in self._kept.items()}
         transport.write(self._terminal.connect())
 
     def link_down(self) -> None:
@@ -89,29 +106,45 @@ class Device:
         self._sent_at.clear()
 
     def receive(self, data: bytes) -> None:
-        answer, acked = self._terminal.receive(data)
-        for sequence in acked:
-            kept = self._kept.pop(sequence, None)
-            self._sent_at.pop(sequence, None)
-            if kept is not None:
-                self._acked(self, kept)
-        if answer and self._transport is not None:
-            self._transport.write(answer)
-        if self._terminal.is_online and not self._was_online:
-            self._was_online = True
-            for sequence in list(self._kept):
-                self._send(sequence)
+        for event in self._terminal.receive(data):
+            if isinstance(event, Send):
+                if self._transport is not None:
+                    self._transport.write(event.data)
+            elif isinstance(event, Acked):
+                self._settle(event.sequence)
+            else:
+                # What the platform has asked for has left with the answer already.
+                self._kept[event.sequence] = Kept(event, self._clock.seconds())
+        self._flush()
 
-    def _keep_and_send(self, sequence: int, kind: str, body: bytes) -> None:
-        self._kept[sequence] = Kept(kind, body, self._clock.seconds())
-        self._send(sequence)
+    def _keep(self, reports: Iterable[Made]) -> None:
+        for made in reports:
+            self._kept[made.sequence] = Kept(made, self._clock.seconds())
+            self._waiting[made.sequence] = made
 
-    def _send(self, sequence: int) -> None:
-        if not self.is_online or self._transport is None:
-            return
-        self._sent_at[sequence] = self._clock.seconds()
-        self._transport.write(self._terminal.frame(sequence, self._kept[sequence].body))
-        self.sent += 1
+    def _settle(self, sequence: int) -> None:
+        kept = self._kept.pop(sequence, None)
+        self._waiting.pop(sequence, None)
+        self._sent_at.pop(sequence, None)
+        if kept is not None:
+            self._record_ack(self, kept)
+
+    def _flush(self) -> None:
+        """Let the terminal send as much of what waits as it will now."""
+        while self._waiting and self.is_online and self._transport is not None:
+            offered = list(islice(self._waiting.values(), OFFERED))
+            data, count = self._terminal.send(offered)
+            if not count:
+                return
+            self._transport.write(data)
+            self.sent += count
+            for made in offered[:count]:
+                del self._waiting[made.sequence]
+                if made.is_answered:
+                    self._sent_at[made.sequence] = self._clock.seconds()
+                else:
+                    del self._kept[made.sequence]
+                    self.unanswered += 1
 
 
 class DeviceLink(Protocol):

@@ -41,12 +41,13 @@ class FleetPlan:
     settle_seconds: float
     """After the last report: how long to wait for acks that are still owed."""
     resend_seconds: float
-    first_identity: int
+    first_device: int = 0
+    """Number of the first device, from which its protocol makes its identity."""
     photos_every_seconds: float | None = None
     """None for no photos. Only protocols whose terminals are a :class:`protocols.Camera` have them."""
 
     def identities(self) -> Iterator[str]:
-        return (str(self.first_identity + number) for number in range(self.devices))
+        return (self.protocol.simulated_identity(self.first_device + number) for number in range(self.devices))
 
 
 class _DeviceFactory(Factory):
@@ -76,11 +77,15 @@ class Fleet:
 
     @property
     def made(self) -> int:
-        return self.acked + self.kept
+        return self.acked + self.kept + self.unanswered
 
     @property
     def kept(self) -> int:
         return sum(device.kept for device in self.devices)
+
+    @property
+    def unanswered(self) -> int:
+        return sum(device.unanswered for device in self.devices)
 
     @property
     def sent(self) -> int:
@@ -103,6 +108,7 @@ class Fleet:
         reporting = [
             self._repeat(self.plan.interval_seconds, device.make_report, self.plan.interval_seconds) for device in self.devices
         ]
+        reporting += [self._repeat(device.heartbeat_seconds, device.beat) for device in self.devices]
         if self.plan.photos_every_seconds is not None:
             reporting += [self._repeat(self.plan.photos_every_seconds, device.take_photo) for device in self.devices]
         told = LoopingCall(lambda: progress(self._reactor.seconds() - start))
@@ -151,13 +157,13 @@ class Fleet:
 
     def _record_ack(self, device: Device, kept: Kept) -> None:
         self.acked += 1
-        self._latencies.append(self._reactor.seconds() - kept.made)
+        self._latencies.append(self._reactor.seconds() - kept.at)
         if self._ledger is not None:
             line = {
                 "protocol": self.plan.protocol.name,
-                "identity": device.identity,
-                "kind": kept.kind,
-                "digest": digest(kept.kind, kept.body).hex(),
+                "identity": kept.made.identity or device.identity,
+                "kind": kept.made.kind,
+                "digest": digest(kept.made.kind, kept.made.body).hex(),
             }
             self._ledger.write(json.dumps(line, separators=(",", ":")) + "\n")
 

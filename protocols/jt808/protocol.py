@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from protocols.base import BaseProtocol
 from protocols.explanation import Field
 from protocols.jt808.building import build
 from protocols.jt808.codec import JT808Codec
@@ -17,8 +18,10 @@ from protocols.jt808.terminal import JT808Terminal
 from protocols.message import Message
 from protocols.report import Decoded
 
+_FIRST_PHONE = 13_800_000_000
 
-class JT808Protocol:
+
+class JT808Protocol(BaseProtocol):
     """Road-transport vehicles' terminals, editions 2011, 2013 and 2019 (道路运输车辆卫星定位系统终端通信协议)."""
 
     name = "jt808"
@@ -34,11 +37,14 @@ class JT808Protocol:
         }
     )
 
-    def codec(self) -> JT808Codec:
+    def codec(self, identity: str = "") -> JT808Codec:
         return JT808Codec()
 
     def terminal(self, identity: str) -> JT808Terminal:
         return JT808Terminal(identity)
+
+    def simulated_identity(self, number: int) -> str:
+        return str(_FIRST_PHONE + number)
 
     def decode(self, message: Message) -> Decoded:
         return decode(message)
@@ -46,17 +52,13 @@ class JT808Protocol:
     def explain(self, frame: bytes) -> Field:
         return explain_frame(frame)
 
-    def build(self, kind: str | int, fields: Mapping[str, Any], edition: str = "2013") -> bytes:
-        """The body of a message for the platform to send.
+    def build(self, kind: str | int, fields: Mapping[str, Any], edition: str = "") -> bytes:
+        """The body of a message for the platform to send, in the edition of 2013 if none is given.
 
         Raises: ValueError, with the field, its value and what it may be.
         """
-        return build(kind, fields, edition)
+        return build(kind, fields, edition or "2013")
 
     def kind_name(self, kind: int) -> str:
         row = MESSAGES.get(kind)
         return f"0x{kind:04X}" if row is None else row.name
-
-    def ends_session(self, kind: int) -> bool:
-        row = MESSAGES.get(kind)
-        return row is not None and row.ends_session

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from datetime import datetime
-from math import cos, hypot, radians
 
 from construct import ConstructError
 
@@ -24,30 +22,34 @@ from protocols.jt808.terminal_management import (
     AUTHENTICATE,
     AUTHENTICATION_2013,
     GENERAL_RESPONSE,
+    HEARTBEAT,
     PLATFORM_SUB_PACKET_REQUEST,
     REGISTER,
     REGISTER_RESPONSE,
     REGISTRATION_2013,
     REGISTRATION_ACCEPTED,
 )
-from protocols.message import Malformed, Message
+from protocols.message import Malformed, Message, Send
+from protocols.terminal import Acked, Made, Moment, TerminalEvent
 
 MAX_AWAITED = 4096
 """Reports whose answer is waited for. Far fewer than sequence numbers, so that a late answer can't mean another one."""
 _PHONE_DIGITS = 12
-_KM_PER_DEGREE = 111.2
 _START_ODOMETER_KM = 12_000.0
 _START_FUEL_L = 60.0
 _LITRES_PER_KM = 0.08
+_SPEED_LIMIT_KMH = 100.0
 
 
 class JT808Terminal:
-    """A vehicle. It keeps its authentication code, its sequence numbers and its odometer from link to link.
+    """A vehicle. It keeps its authentication code and its sequence numbers from link to link.
 
     Sequences as they are given out go on past 65,535; on the wire they are modulo 65,536.
 
     Raises: ValueError when the identity does not fit a phone number's field of six bytes.
     """
+
+    heartbeat_seconds = 60.0
 
     def __init__(self, identity: str) -> None:
         if not (identity.isascii() and identity.isdecimal()) or len(identity) > _PHONE_DIGITS:
@@ -63,8 +65,6 @@ class JT808Terminal:
         """By sequence, until the platform has them whole."""
         self._next_media_id = 1
         self._splitter = DelimitedSplitter(FLAG, MAX_RUN_BYTES)
-        self._last_point: tuple[float, float] | None = None
-        self._driven_km = 0.0
 
     @property
     def is_online(self) -> bool:
@@ -75,8 +75,8 @@ class JT808Terminal:
         self._splitter = DelimitedSplitter(FLAG, MAX_RUN_BYTES)
         return self._register() if self._code is None else self._authenticate(self._code)
 
-    def receive(self, data: bytes) -> tuple[bytes, Sequence[int]]:
-        answers, acked = b"", []
+    def receive(self, data: bytes) -> Sequence[TerminalEvent]:
+        events: list[TerminalEvent] = []
         for run in self._splitter.feed(data):
             opened = run if isinstance(run, Malformed) else open_frame(run)
             if isinstance(opened, Malformed):
@@ -84,59 +84,65 @@ class JT808Terminal:
             head, body = opened
             header = read_header(head)
             try:
-                if header.id == REGISTER_RESPONSE:
-                    answers += self._registered(body)
-                elif header.id == PLATFORM_GENERAL_RESPONSE:
-                    acked += self._answered(body)
-                elif header.id == MULTIMEDIA_RESPONSE:
-                    frames, uploaded = self._uploaded(body)
-                    answers += frames
-                    acked += uploaded
-                elif header.id == PLATFORM_SUB_PACKET_REQUEST:
-                    answers += self._asked_again(Message(header.identity, header.id, header.sequence, head, body))
+                events += self._take(Message(header.identity, header.id, header.sequence, head, body))
             except ConstructError:
                 # The platform's answer is cut short: as good as none.
                 continue
-        return answers, acked
+        return events
 
-    def report(
-        self, time: datetime, latitude: float, longitude: float, speed_kmh: float, course_deg: float
-    ) -> tuple[int, str, bytes]:
-        self._drive_to(latitude, longitude)
+    def report(self, moment: Moment) -> Sequence[Made]:
         items = [
-            Item(0x01, 4, "odometer_km", _START_ODOMETER_KM + self._driven_km),
-            Item(0x02, 2, "fuel_l", max(0.0, _START_FUEL_L - self._driven_km * _LITRES_PER_KM)),
+            Item(0x01, 4, "odometer_km", _START_ODOMETER_KM + moment.odometer_km),
+            Item(0x02, 2, "fuel_l", max(0.0, _START_FUEL_L - moment.odometer_km * _LITRES_PER_KM)),
             Item(0x30, 1, "signal", 24),
             Item(0x31, 1, "satellites", 12),
         ]
-        return self._take_sequence(), "location", _location(time, latitude, longitude, speed_kmh, course_deg, items)
+        return [Made(self._take_sequence(), "location", _location(moment, items))]
 
-    def photo(
-        self, time: datetime, latitude: float, longitude: float, size: int = PHOTO_BYTES, lost: Collection[int] = ()
-    ) -> tuple[int, str, bytes]:
+    def photo(self, moment: Moment, size: int = PHOTO_BYTES, lost: Collection[int] = ()) -> Sequence[Made]:
         """Take a photo: a report that leaves in sub-packets. Those of the numbers in ``lost`` do not leave the first time."""
         media_id, self._next_media_id = self._next_media_id, self._next_media_id + 1
-        location = _location(time, latitude, longitude, 0.0, 0.0, [])
+        location = _location(moment._replace(speed_kmh=0.0, course_deg=0.0), [])
         body = photo_body(media_id, location, size, f"{self.identity} {media_id}")
         photo = Photo(MULTIMEDIA_DATA, self._phone, self._next, body, lost)
         sequence = self._take_sequence(photo.total)
         self._photos[sequence] = photo
-        return sequence, "multimedia_data", body
+        return [Made(sequence, "multimedia_data", body)]
+
+    def send(self, waiting: Sequence[Made]) -> tuple[bytes, int]:
+        if not self._is_online:
+            return b"", 0
+        return b"".join([self.frame(made.sequence, made.body) for made in waiting]), len(waiting)
 
     def frame(self, sequence: int, body: bytes) -> bytes:
+        """The bytes of a report made before, the same each time they are sent."""
         if sequence in self._photos:
             return self._photos[sequence].frames()
         self._await(sequence)
         return self._frame(LOCATION, sequence, body)
 
-    def _registered(self, body: bytes) -> bytes:
+    def heartbeat(self) -> bytes:
+        return self._frame(HEARTBEAT, self._take_sequence(), b"")
+
+    def _take(self, message: Message) -> list[TerminalEvent]:
+        if message.kind == REGISTER_RESPONSE:
+            return self._registered(message.body)
+        if message.kind == PLATFORM_GENERAL_RESPONSE:
+            return self._answered(message.body)
+        if message.kind == MULTIMEDIA_RESPONSE:
+            return self._uploaded(message.body)
+        if message.kind == PLATFORM_SUB_PACKET_REQUEST:
+            return self._asked_again(message)
+        return []
+
+    def _registered(self, body: bytes) -> list[TerminalEvent]:
         answer = REGISTRATION_ACCEPTED.parse(body)
         if answer.result != "success":
-            return b""
+            return []
         self._code = str(answer.code)
-        return self._authenticate(self._code)
+        return [Send(self._authenticate(self._code))]
 
-    def _answered(self, body: bytes) -> list[int]:
+    def _answered(self, body: bytes) -> list[TerminalEvent]:
         answer = GENERAL_RESPONSE.parse(body)
         is_good = answer.result in ("success", "alarm_confirmed")
         if answer.answered_kind == AUTHENTICATE and answer.answered_sequence == self._authentication:
@@ -145,24 +151,24 @@ class JT808Terminal:
                 # Registered anew with the next link; at once would be without end where the platform never agrees.
                 self._code = None
         elif answer.answered_kind == LOCATION and is_good and answer.answered_sequence in self._awaited:
-            return [self._awaited.pop(answer.answered_sequence)]
+            return [Acked(self._awaited.pop(answer.answered_sequence))]
         return []
 
-    def _uploaded(self, body: bytes) -> tuple[bytes, list[int]]:
+    def _uploaded(self, body: bytes) -> list[TerminalEvent]:
         """The platform has a photo, or all of one but the pieces it lists: these again, and the photos it has."""
         media_id, numbers = body[:4], [int.from_bytes(body[at : at + 2], "big") for at in range(5, len(body) - 1, 2)]
         for sequence, photo in self._photos.items():
             if photo.media_id == media_id:
                 if numbers:
-                    return photo.frames(numbers), []
+                    return [Send(photo.frames(numbers))]
                 del self._photos[sequence]
-                return b"", [sequence]
-        return b"", []
+                return [Acked(sequence)]
+        return []
 
-    def _asked_again(self, message: Message) -> bytes:
+    def _asked_again(self, message: Message) -> list[TerminalEvent]:
         first_sequence, numbers = wanted_pieces(message)
         asked = [photo for photo in self._photos.values() if photo.first_sequence == first_sequence]
-        return asked[-1].frames(numbers) if asked and numbers else b""
+        return [Send(asked[-1].frames(numbers))] if asked and numbers else []
 
     def _register(self) -> bytes:
         fields = {
@@ -196,28 +202,20 @@ class JT808Terminal:
         if len(self._awaited) > MAX_AWAITED:
             self._awaited.popitem(last=False)
 
-    def _drive_to(self, latitude: float, longitude: float) -> None:
-        if self._last_point is not None:
-            north, east = latitude - self._last_point[0], longitude - self._last_point[1]
-            self._driven_km += hypot(north, east * cos(radians(latitude))) * _KM_PER_DEGREE
-        self._last_point = latitude, longitude
 
-
-def _location(
-    time: datetime, latitude: float, longitude: float, speed_kmh: float, course_deg: float, items: Sequence[Item]
-) -> bytes:
+def _location(moment: Moment, items: Sequence[Item]) -> bytes:
     status = ["ignition", "fix", "gps_used", "beidou_used"]
-    status += ["south"] * (latitude < 0) + ["west"] * (longitude < 0)
+    status += ["south"] * (moment.latitude < 0) + ["west"] * (moment.longitude < 0)
     return LOCATION_2013.build(
         {
-            "alarm_flags": 0,
+            "alarm_flags": ["overspeed"] if moment.speed_kmh > _SPEED_LIMIT_KMH else [],
             "status": status,
-            "latitude": abs(latitude),
-            "longitude": abs(longitude),
-            "altitude": 40,
-            "speed": speed_kmh,
-            "course": course_deg % 360,
-            "time": time,
+            "latitude": abs(moment.latitude),
+            "longitude": abs(moment.longitude),
+            "altitude": round(moment.altitude_m),
+            "speed": moment.speed_kmh,
+            "course": round(moment.course_deg) % 360,
+            "time": moment.time,
             "items": items,
         }
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from random import Random
 
-from protocols import Codec, DeviceProtocol, Malformed, Message, Outcome
+from protocols import Codec, DeviceProtocol, Malformed, Message, Outcome, Send, Terminal
 from tests.fuzz.mutations import SEALS, Mutator
 from tests.held import held_bytes
 from tests.protocols.captures import captures
@@ -36,15 +36,19 @@ class Rounds:
         self._random = Random(seed)
         frames = [capture["frame"] for capture in captures(protocol.name)]
         self._mutator = Mutator(self._random, frames, SEALS.get(protocol.name))
+        self._identity = protocol.simulated_identity(0)
+        self._device: Terminal = protocol.terminal(self._identity)
+        self._answers: list[bytes] = []
+        """What the device would say to what it was sent at once: to polls above all."""
 
     def run(self, count: int) -> Iterator[int]:
         """Go through ``count`` rounds, giving the number of each as it is done.
 
         Raises: FuzzError
         """
-        codec, fed, now = self.protocol.codec(), [], 0.0
+        codec, fed, now = self._codec(), [], 0.0
         for done in range(1, count + 1):
-            data = self._mutator.next()
+            data = self._mutator.next(self._answers.pop(0) if self._answers else None)
             chunks = self._mutator.chunks(data)
             fed += chunks
             now += self._random.choice((0.0, 0.01, 7.0, 100.0))
@@ -53,10 +57,16 @@ class Rounds:
                 self._explain(data)
                 if done % ROUNDS_A_LINK == 0 or done == count:
                     self._end(codec)
-                    codec, fed, now = self.protocol.codec(), [], 0.0
+                    codec, fed, now = self._codec(), [], 0.0
             except Exception as error:
                 raise FuzzError(f"{type(error).__name__}: {error}", self._fewest(chunks, fed)) from error
             yield done
+
+    def _codec(self) -> Codec:
+        """A link on which the device has logged in."""
+        self._device.connect()
+        self._answers.clear()
+        return self.protocol.codec(self._identity)
 
     def _feed(self, codec: Codec, chunks: list[bytes], now: float) -> None:
         for chunk in chunks:
@@ -74,6 +84,7 @@ class Rounds:
                 self.counts[f"malformed: {event.cause}"] += 1
             else:
                 self.counts["sent at once"] += 1
+                self._answers = [event.data for event in self._device.receive(event.data) if isinstance(event, Send)]
 
     def _read(self, codec: Codec, message: Message) -> None:
         decoded = self.protocol.decode(message)
@@ -101,7 +112,7 @@ class Rounds:
 
     def _fewest(self, chunks: list[bytes], fed: list[bytes]) -> list[bytes]:
         """The last bytes alone if they suffice, else all that the link was fed."""
-        codec = self.protocol.codec()
+        codec = self._codec()
         try:
             self._feed(codec, chunks, 0.0)
             self._explain(b"".join(chunks))

@@ -26,7 +26,7 @@ class LineProtocol:
     port = 7
     LOGOUT = 9
 
-    def codec(self) -> LineCodec:
+    def codec(self, identity: str = "") -> LineCodec:
         return LineCodec()
 
     def terminal(self, identity: str) -> Any:
@@ -74,7 +74,7 @@ class AskingProtocol(LineProtocol):
     """Lines, of which ``? hello`` is answered at once, ``? poll N`` has the device polled every N seconds, and
     ``? wake N`` moves what is planned to N seconds from now."""
 
-    def codec(self) -> AskingCodec:
+    def codec(self, identity: str = "") -> AskingCodec:
         return AskingCodec()
 
 

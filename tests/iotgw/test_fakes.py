@@ -26,7 +26,7 @@ REAL_PROTOCOL = PROTOCOLS["jt808"]
         (FakePublisher, Publisher, ["publish"]),
         (LineProtocol(), REAL_PROTOCOL, ["codec", "terminal", "decode", "kind_name", "ends_session"]),
         (LineCodec(), REAL_PROTOCOL.codec(), ["receive", "wake", "ack", "end"]),
-        (LineTerminal("1"), REAL_PROTOCOL.terminal("1"), ["connect", "receive", "report", "frame"]),
+        (LineTerminal("1"), REAL_PROTOCOL.terminal("1"), ["connect", "receive", "report", "send", "heartbeat"]),
     ],
     ids=["publisher", "protocol", "codec", "terminal"],
 )

@@ -14,37 +14,51 @@ from twisted.internet.testing import StringTransport
 from iotgw.simulator.device import Device, Kept
 from iotgw.simulator.fleet import Fleet, FleetPlan
 from iotgw.simulator.track import Track
-from protocols import Outcome
+from protocols import Acked, Made, Moment, Outcome, Send, TerminalEvent
 from protocols.registry import PROTOCOLS
 from protocols.report import digest
 
 
 class LineTerminal:
-    """Says hello, is online after "ok", sends ``sequence`` lines, and takes ``sequence`` lines as acks."""
+    """Says hello, is online after "ok", sends ``sequence`` lines, and takes ``sequence`` lines as acks.
+
+    "wait" has it send one at a time; "ask" has it make a report that leaves at once and is acked by the same word.
+    """
+
+    heartbeat_seconds = 20.0
 
     def __init__(self, identity: str) -> None:
         self.identity = identity
         self.is_online = False
         self.sequence = 0
+        self.window = 100
+        self.is_answered = True
 
     def connect(self) -> bytes:
         self.is_online = False
         return b"hello\n"
 
-    def receive(self, data: bytes) -> tuple[bytes, Sequence[int]]:
+    def receive(self, data: bytes) -> Sequence[TerminalEvent]:
         words = data.decode().split()
         if "ok" in words:
             self.is_online = True
-        return b"", [int(word) for word in words if word.isdigit()]
+        if "wait" in words:
+            self.window = 1
+        if "ask" in words:
+            (made,) = self.report(Moment(datetime.now(UTC), 0, 0))
+            return [Send(b"asked\n"), made._replace(identity="dev/1"), Acked(made.sequence)]
+        return [Acked(int(word)) for word in words if word.isdigit()]
 
-    def report(
-        self, time: datetime, latitude: float, longitude: float, speed_kmh: float, course_deg: float
-    ) -> tuple[int, str, bytes]:
+    def report(self, moment: Moment) -> Sequence[Made]:
         self.sequence += 1
-        return self.sequence, "location", f"body {self.sequence}".encode()
+        return [Made(self.sequence, "location", f"body {self.sequence}".encode(), self.is_answered)]
 
-    def frame(self, sequence: int, body: bytes) -> bytes:
-        return f"{sequence} {body.decode()}\n".encode()
+    def send(self, waiting: Sequence[Made]) -> tuple[bytes, int]:
+        sent = waiting[: self.window]
+        return b"".join(f"{made.sequence} {made.body.decode()}\n".encode() for made in sent), len(sent) if self.window else 0
+
+    def heartbeat(self) -> bytes:
+        return b"alive\n"
 
 
 class Field:
@@ -53,11 +67,12 @@ class Field:
     def __init__(self) -> None:
         self.clock = Clock()
         self.acked: list[bytes] = []
-        self.device = Device(LineTerminal("dev"), self.clock, 30, self._record)
+        self.terminal = LineTerminal("dev")
+        self.device = Device(self.terminal, self.clock, 30, self._record)
         self.link()
 
     def _record(self, device: Device, kept: Kept) -> None:
-        self.acked.append(kept.body)
+        self.acked.append(kept.made.body)
 
     def link(self) -> None:
         self.transport = StringTransport()
@@ -124,6 +139,51 @@ def test_what_waits_too_long_for_its_ack_is_sent_again_on_the_same_link(field):
     assert field.sent() == ["1 body 1"]
 
 
+def test_a_terminal_that_waits_for_each_ack_is_offered_the_rest_then(field):
+    field.terminal.window = 1
+    field.device.receive(b"ok")
+    for _ in range(3):
+        field.device.make_report(1)
+    # Nothing but its own answer holds this one back: all three left, one write each.
+    assert field.sent() == ["hello", "1 body 1", "2 body 2", "3 body 3"]
+    field.terminal.window = 0
+    field.device.make_report(1)
+    assert field.sent() == []
+    field.terminal.window = 1
+    field.device.receive(b"1")
+    assert field.sent() == ["4 body 4"]
+
+
+def test_what_the_protocol_does_not_answer_is_sent_once_and_not_kept(field):
+    field.terminal.is_answered = False
+    field.device.make_report(1)
+    assert field.device.kept == 1
+    field.device.receive(b"ok")
+    assert field.sent() == ["hello", "1 body 1"]
+    assert (field.device.kept, field.device.unanswered, field.device.sent) == (0, 1, 1)
+    field.device.link_down()
+    field.link()
+    field.device.receive(b"ok")
+    assert field.sent() == ["hello"]
+    assert field.acked == []
+
+
+def test_a_report_that_was_asked_for_is_acked_by_what_the_terminal_says(field):
+    field.device.receive(b"ok ask")
+    assert field.sent() == ["hello", "asked"]
+    assert field.acked == [b"body 1"]
+    assert field.device.kept == 0
+
+
+def test_it_says_that_it_is_there_only_while_it_is_online(field):
+    field.device.beat()
+    field.device.receive(b"ok")
+    field.device.beat()
+    assert field.sent() == ["hello", "alive"]
+    field.device.link_down()
+    field.device.beat()
+
+
 def test_a_photo_is_kept_like_a_report_and_sent_in_pieces():
     clock, acked = Clock(), []
     device = Device(PROTOCOLS["jt808"].terminal("13800000000"), clock, 30, lambda device, kept: acked.append(kept))
@@ -144,8 +204,8 @@ def test_a_photo_is_kept_like_a_report_and_sent_in_pieces():
     answer()
     assert device.kept == 0
     (photo,) = acked
-    assert photo.kind == "multimedia_data"
-    assert photo.body.endswith(b"\xff\xd9")
+    assert photo.made.kind == "multimedia_data"
+    assert photo.made.body.endswith(b"\xff\xd9")
 
 
 def test_a_terminal_without_a_camera_takes_no_photos(field):
@@ -155,25 +215,25 @@ def test_a_terminal_without_a_camera_takes_no_photos(field):
 
 def test_the_ledger_has_a_line_for_each_acked_report():
     ledger = io.StringIO()
-    plan = FleetPlan(PROTOCOLS["jt808"], "127.0.0.1", 1, 1, 1, 1, 1, 30, 13800000000)
+    plan = FleetPlan(PROTOCOLS["jt808"], "127.0.0.1", 1, 1, 1, 1, 1, 30)
     fleet = Fleet(plan, Clock(), ledger)
-    fleet._record_ack(fleet.devices[0], Kept("location", b"body", 0.0))
-    assert json.loads(ledger.getvalue()) == {
-        "protocol": "jt808",
-        "identity": "13800000000",
-        "kind": "location",
-        "digest": digest("location", b"body").hex(),
-    }
+    fleet._record_ack(fleet.devices[0], Kept(Made(1, "location", b"body"), 0.0))
+    fleet._record_ack(fleet.devices[0], Kept(Made(2, "reading", b"body", identity="meter/1"), 0.0))
+    lines = [json.loads(line) for line in ledger.getvalue().splitlines()]
+    assert lines == [
+        {"protocol": "jt808", "identity": identity, "kind": kind, "digest": digest(kind, b"body").hex()}
+        for identity, kind in (("13800000000", "location"), ("meter/1", "reading"))
+    ]
 
 
 def test_devices_have_identities_of_their_own():
-    plan = FleetPlan(PROTOCOLS["jt808"], "127.0.0.1", 1, 3, 1, 1, 1, 30, 13800000000)
-    assert [device.identity for device in Fleet(plan, Clock(), None).devices] == ["13800000000", "13800000001", "13800000002"]
+    plan = FleetPlan(PROTOCOLS["jt808"], "127.0.0.1", 1, 3, 1, 1, 1, 30, first_device=1)
+    assert [device.identity for device in Fleet(plan, Clock(), None).devices] == ["13800000001", "13800000002", "13800000003"]
 
 
 def test_a_track_moves_every_second_and_stays_on_earth():
     track = Track.begin("dev")
-    before = None
+    before, driven_km = None, 0.0
     for _ in range(2000):
         track.drive(1)
         now = (round(track.latitude, 6), round(track.longitude, 6))
@@ -181,5 +241,6 @@ def test_a_track_moves_every_second_and_stays_on_earth():
         assert abs(track.latitude) < 90
         assert 5 <= track.speed_kmh <= 110
         assert 0 <= track.course_deg < 360
-        before = now
+        assert track.odometer_km > driven_km
+        before, driven_km = now, track.odometer_km
     assert Track.begin("dev").latitude == Track.begin("dev").latitude != Track.begin("other").latitude

@@ -14,7 +14,7 @@ import pytest
 
 from iotgw.stack import Child, redis_command
 from tests.servers import free_port, wait_until
-from tests.stacks import RunningStack
+from tests.stacks import RunningStack, listening
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_taken_port_is_said(start_child, tmp_path):
         taken.listen()
         port = taken.getsockname()[1]
         child = start_child(
-            "-m", "iotgw", "up", IOTGW_VAR=str(tmp_path / "var"), IOTGW_LISTEN__JT808=f"tcp:{port}:interface=127.0.0.1"
+            "-m", "iotgw", "up", IOTGW_VAR=str(tmp_path / "var"), **listening(jt808=f"tcp:{port}:interface=127.0.0.1")
         )
         child.wait_until(lambda: "cannot listen, set another endpoint" in child.output(), "it says so")
 

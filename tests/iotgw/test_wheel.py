@@ -36,12 +36,12 @@ def wheel(clock):
 
 
 @pytest.mark.parametrize("after", [0, 0.4, 1, 1.5, 59.9, 60])
-def test_it_expires_once_within_a_second_and_a_half(clock, wheel, after):
+def test_it_expires_once_and_within_two_ticks(clock, wheel, after):
     item = Item(clock, after)
     wheel.add(item)
-    clock.pump([0.25] * 400)
+    clock.pump([0.05] * 1300)
     assert len(item.expired) == 1
-    assert after <= item.expired[0] <= after + 1.5
+    assert after <= item.expired[0] <= after + 0.25
     assert len(wheel) == 0
 
 
@@ -74,7 +74,7 @@ def test_adding_again_looks_at_the_deadline_anew(clock, wheel):
     assert len(item.expired) == 1
 
 
-def test_an_expiry_may_discard_others_of_its_second(clock, wheel):
+def test_an_expiry_may_discard_others_of_its_tick(clock, wheel):
     class Jealous(Item):
         def expire(self) -> None:
             super().expire()

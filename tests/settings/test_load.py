@@ -142,11 +142,13 @@ def test_every_part_ends_with_status_2_and_one_line(command, tmp_path):
 @pytest.mark.parametrize(
     ("listen", "said"),
     [
-        ({"IOTGW_LISTEN__JT809": "tcp:1"}, "iotgw: listen.jt809: there is no such protocol: use one of jt808\n"),
+        ({"IOTGW_LISTEN__JT809": "tcp:1"}, "iotgw: listen.jt809: there is no such protocol: use one of "),
+        ({"IOTGW_PROTOCOLS__JT809__X": "1"}, "iotgw: protocols.jt809: there is no such protocol: use one of "),
+        ({"IOTGW_PROTOCOLS__JT808__COLOUR": "red"}, "iotgw: protocols.jt808.colour: JT/T 808 has no such option\n"),
         ({"IOTGW_LISTEN__JT808": "carrier-pigeon:1"}, "iotgw: listen.jt808: 'carrier-pigeon:1' is no Twisted endpoint"),
     ],
 )
-def test_an_unusable_listener_ends_the_gateway_with_status_2(listen, said, tmp_path):
+def test_an_unusable_listener_or_option_ends_the_gateway_with_status_2(listen, said, tmp_path):
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **listen}
     done = subprocess.run(GATEWAY, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2, done.stderr

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
+from construct import Struct
+
+from protocols.base import BaseProtocol
+from protocols.explanation import Field
 from protocols.message import Message
-from protocols.protocol import Codec, DeviceProtocol, Terminal
+from protocols.protocol import Codec, DeviceProtocol, MessageRow
 from protocols.report import Decoded, DecodeError
+from protocols.terminal import Terminal
 from tests.records import NOON, report
 
 GOOD, PARTIAL, BAD, BUG = b"good", b"partial", b"bad", b"bug"
 
 
-class FakeProtocol:
+class FakeProtocol(BaseProtocol):
     """Bodies begin with one of the words above; the rest makes them differ."""
 
     name = "fake"
     title = "Fake"
     port = 1
 
-    def codec(self) -> Codec:
+    messages: ClassVar[Mapping[int, MessageRow]] = {}
+    headers: ClassVar[Mapping[str, Struct]] = {}
+
+    def codec(self, identity: str = "") -> Codec:
         raise NotImplementedError
 
     def terminal(self, identity: str) -> Terminal:
+        raise NotImplementedError
+
+    def simulated_identity(self, number: int) -> str:
+        raise NotImplementedError
+
+    def explain(self, frame: bytes) -> Field:
         raise NotImplementedError
 
     def decode(self, message: Message) -> Decoded:
@@ -34,9 +51,6 @@ class FakeProtocol:
 
     def kind_name(self, kind: int) -> str:
         return "location" if kind == 0x0200 else f"0x{kind:04x}"
-
-    def ends_session(self, kind: int) -> bool:
-        return False
 
 
 FAKE: DeviceProtocol = FakeProtocol()

@@ -11,10 +11,11 @@ from celery import Celery
 from django.db import connection
 from kombu import Connection
 
-from protocols.message import Message, Outcome
-from protocols.registry import PROTOCOLS
+from protocols.jt808 import JT808
+from protocols.message import Outcome
 from store.models import Quarantine, Report
 from tasks.contract import INGEST_TASK, RECEIPT_FIELD, IngestMessage, celery_configuration, mailbox, unpack_receipt
+from tests.protocols.jt808.frames import HERE, location, only, up
 from tests.servers import Child, PostgreSQL, Redis
 
 IDENTITY = "013800138000"
@@ -59,12 +60,8 @@ def mailbox_client(redis_url: str) -> Iterator[redis.Redis]:
 
 def device_message(number: int) -> IngestMessage:
     """A location as a device frames it and a gateway opens it."""
-    protocol = PROTOCOLS["jt808"]
-    terminal = protocol.terminal(IDENTITY)
-    terminal.connect()
-    sequence, _, body = terminal.report(datetime(2026, 3, 1, 12, number, tzinfo=UTC), 31.25, 121.5, 60.0, 90.0)
-    messages = [event for event in protocol.codec().receive(terminal.frame(sequence, body), 0.0) if isinstance(event, Message)]
-    return IngestMessage("jt808", *messages[-1][:5], RECEIVED_MS)
+    _, _, body = location(JT808.terminal(IDENTITY), HERE._replace(time=datetime(2026, 3, 1, 12, number, tzinfo=UTC)))
+    return IngestMessage("jt808", *only(up(0x0200, body, number))[:5], RECEIVED_MS)
 
 
 def receipts(client: redis.Redis) -> dict[str, dict[int, Outcome]]:

@@ -12,7 +12,7 @@ from protocols.jt808.codec import JT808Codec
 from protocols.jt808.parts import QUIET_SECONDS
 from protocols.jt808.photo import PIECE_BYTES
 from protocols.jt808.terminal import JT808Terminal
-from tests.protocols.jt808.frames import IDENTITY, NOON, only
+from tests.protocols.jt808.frames import IDENTITY, NOON, location, only, photo, told
 
 
 class Talk(NamedTuple):
@@ -40,7 +40,7 @@ def talk(terminal: JT808Terminal, codec: JT808Codec, data: bytes, outcome: Outco
             elif isinstance(event, Send):
                 down += event.data
         done.told.extend(only(b"\x7e" + run + b"\x7e") for run in down.split(b"\x7e") if run)
-        data, acked = terminal.receive(down)
+        data, acked = told(terminal.receive(down))
         done.acked.extend(acked)
     return done
 
@@ -56,32 +56,32 @@ def ends() -> tuple[JT808Terminal, JT808Codec]:
 def test_a_photo_looks_like_one(ends: tuple[JT808Terminal, JT808Codec]) -> None:
     terminal, _ = ends
     assert isinstance(terminal, Camera)
-    _, kind, body = terminal.photo(NOON, 31.2, 121.5, size=5000)
+    _, kind, body = photo(terminal, size=5000)
     assert (kind, body[:8].hex()) == ("multimedia_data", "0000000100000101")
     picture = body[36:]
     assert len(picture) == 5000
     assert (picture[:4].hex(), picture[6:10], picture[-2:].hex()) == ("ffd8ffe0", b"JFIF", "ffd9")
     assert b"\xff" not in picture[20:-2], "no marker within"
-    assert terminal.photo(NOON, 31.2, 121.5, size=5000)[2][:4].hex() == "00000002"
+    assert photo(terminal, size=5000)[2][:4].hex() == "00000002"
 
 
 def test_a_photo_arrives_whole_and_is_acked_once(ends: tuple[JT808Terminal, JT808Codec]) -> None:
     terminal, codec = ends
-    sequence, _, body = terminal.photo(NOON, 31.2, 121.5)
+    sequence, _, body = photo(terminal)
     done = talk(terminal, codec, terminal.frame(sequence, body))
     assert [message.body for message in done.messages] == [body]
     assert [(message.kind, message.body) for message in done.told] == [(0x8800, body[:4])]
     assert done.acked == [sequence]
     total = -(-len(body) // PIECE_BYTES)
     assert len(done.messages[0].parts) == total
-    assert terminal.report(NOON, 31.2, 121.5, 36.0, 90.0)[0] == sequence + total, "each piece has a sequence of its own"
-    assert terminal.receive(codec.send(done.messages[0].head, 0x8800, body[:4])) == (b"", []), "an ack counts once"
+    assert location(terminal)[0] == sequence + total, "each piece has a sequence of its own"
+    assert told(terminal.receive(codec.send(done.messages[0].head, 0x8800, body[:4]))) == (b"", []), "an ack counts once"
 
 
 @pytest.mark.parametrize("lost", [(3, 7), (25, 26), (1, 13), (1, 2), range(1, 26), range(2, 27)])
 def test_lost_pieces_are_asked_for_and_the_photo_is_whole(ends: tuple[JT808Terminal, JT808Codec], lost: tuple[int, ...]) -> None:
     terminal, codec = ends
-    sequence, _, body = terminal.photo(NOON, 31.2, 121.5, lost=lost)
+    sequence, _, body = photo(terminal, lost=lost)
     done = talk(terminal, codec, terminal.frame(sequence, body))
     assert [message.body for message in done.messages] == [body]
     assert done.acked == [sequence]
@@ -97,13 +97,13 @@ def test_lost_pieces_are_asked_for_and_the_photo_is_whole(ends: tuple[JT808Termi
 
 def test_what_is_sent_again_is_the_same_bytes(ends: tuple[JT808Terminal, JT808Codec]) -> None:
     terminal, codec = ends
-    sequence, _, body = terminal.photo(NOON, 31.2, 121.5, lost=(2, 5))
+    sequence, _, body = photo(terminal, lost=(2, 5))
     first, again = terminal.frame(sequence, body), terminal.frame(sequence, body)
     assert len(again) > len(first)
     codec.receive(first, 0.0)
     (asked,) = codec.wake(QUIET_SECONDS)
     assert isinstance(asked, Send)
-    repeated, _ = terminal.receive(asked.data)
+    repeated, _ = told(terminal.receive(asked.data))
     assert repeated
     assert all(b"\x7e" + run + b"\x7e" in again for run in repeated.split(b"\x7e") if run)
     assert not set(repeated.split(b"\x7e")) - {b""} & set(first.split(b"\x7e"))
@@ -111,7 +111,7 @@ def test_what_is_sent_again_is_the_same_bytes(ends: tuple[JT808Terminal, JT808Co
 
 def test_a_photo_that_was_not_acked_is_sent_again_over_a_new_link(ends: tuple[JT808Terminal, JT808Codec]) -> None:
     terminal, codec = ends
-    sequence, _, body = terminal.photo(NOON, 31.2, 121.5, lost=(2,))
+    sequence, _, body = photo(terminal, lost=(2,))
     codec.receive(terminal.frame(sequence, body), 0.0)
     codec = JT808.codec()
     talk(terminal, codec, terminal.connect())
@@ -122,26 +122,26 @@ def test_a_photo_that_was_not_acked_is_sent_again_over_a_new_link(ends: tuple[JT
 
 def test_a_refused_photo_is_kept(ends: tuple[JT808Terminal, JT808Codec]) -> None:
     terminal, codec = ends
-    sequence, _, body = terminal.photo(NOON, 31.2, 121.5)
+    sequence, _, body = photo(terminal)
     assert talk(terminal, codec, terminal.frame(sequence, body), Outcome.REFUSED).acked == []
     assert talk(terminal, codec, terminal.frame(sequence, body)).acked == [sequence]
 
 
 def test_reports_between_the_pieces_are_acked_by_themselves(ends: tuple[JT808Terminal, JT808Codec]) -> None:
     terminal, codec = ends
-    photo, _, body = terminal.photo(NOON, 31.2, 121.5, lost=(2,))
-    report, _, location = terminal.report(NOON, 31.2, 121.5, 36.0, 90.0)
-    second, _, other = terminal.photo(NOON, 31.2, 121.5)
-    data = terminal.frame(photo, body) + terminal.frame(report, location) + terminal.frame(second, other)
+    first, _, body = photo(terminal, lost=(2,))
+    report, _, place = location(terminal)
+    second, _, other = photo(terminal)
+    data = terminal.frame(first, body) + terminal.frame(report, place) + terminal.frame(second, other)
     done = talk(terminal, codec, data)
-    assert [message.body for message in done.messages] == [location, other, body]
-    assert done.acked == [report, second, photo]
+    assert [message.body for message in done.messages] == [place, other, body]
+    assert done.acked == [report, second, first]
 
 
 def test_sequences_of_pieces_go_round(ends: tuple[JT808Terminal, JT808Codec]) -> None:
     terminal, codec = ends
     terminal._next = 65530
-    sequence, _, body = terminal.photo(NOON, 31.2, 121.5, lost=(1, 20))
+    sequence, _, body = photo(terminal, lost=(1, 20))
     done = talk(terminal, codec, terminal.frame(sequence, body))
     assert [message.body for message in done.messages] == [body]
     assert done.acked == [65530]
@@ -149,8 +149,8 @@ def test_sequences_of_pieces_go_round(ends: tuple[JT808Terminal, JT808Codec]) ->
 
 def test_a_request_for_no_photo_of_the_terminal_s_is_passed_over(ends: tuple[JT808Terminal, JT808Codec]) -> None:
     terminal, codec = ends
-    terminal.photo(NOON, 31.2, 121.5)
+    photo(terminal)
     head = codec.receive(terminal.connect(), 0.0)[0].head
     for id, body in ((0x8800, "00000063"), (0x8800, ""), (0x8800, "00000063 01 0001"), (0x8003, "0999 01 0001"), (0x8003, "")):
-        assert terminal.receive(codec.send(head, id, bytes.fromhex(body))) == (b"", [])
-    assert terminal.receive(codec.send(head, 0x8800, bytes.fromhex("00000001 01 ffff"))) == (b"", [])
+        assert told(terminal.receive(codec.send(head, id, bytes.fromhex(body)))) == (b"", [])
+    assert told(terminal.receive(codec.send(head, 0x8800, bytes.fromhex("00000001 01 ffff")))) == (b"", [])

@@ -1,0 +1,52 @@
+"""What most protocols do alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from protocols.filling import fill
+from protocols.protocol import MessageRow
+
+
+class BaseProtocol:
+    """The parts of a :class:`protocols.DeviceProtocol` that follow from its name and its table of messages."""
+
+    name: str
+    title: str
+    port: int
+    messages: Mapping[int, MessageRow]
+
+    def configure(self, options: Mapping[str, Any]) -> Self:
+        """A protocol without options, unless it says otherwise."""
+        for option in options:
+            raise ValueError(f"{option}: {self.title} has no such option")
+        return self
+
+    def kind_name(self, kind: int) -> str:
+        row = self.messages.get(kind)
+        return f"0x{kind:02X}" if row is None else row.name
+
+    def ends_session(self, kind: int) -> bool:
+        row = self.messages.get(kind)
+        return row is not None and row.ends_session
+
+    def build(self, kind: str | int, fields: Mapping[str, Any], edition: str = "") -> bytes:
+        """The body of a message, by its name or its id.
+
+        Raises: ValueError, with the field, its value and what it may be.
+        """
+        row = self._row(kind)
+        layout = row.layouts.get(edition) if edition else next(iter(row.layouts.values()))
+        if layout is None:
+            raise ValueError(f"{row.name} has no layout {edition!r}, but {', '.join(row.layouts)}")
+        try:
+            return fill(layout, fields)
+        except ValueError as error:
+            raise ValueError(f"{row.name}: {error}") from error
+
+    def _row(self, kind: str | int) -> MessageRow:
+        for row in self.messages.values():
+            if kind in (row.id, row.name):
+                return row
+        raise ValueError(f"there is no message {kind!r}")
