@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PROTOCOLS := jt808
 SOURCES := iotgw protocols tasks store settings bench tests
 
 .DEFAULT_GOAL := help
@@ -30,17 +31,17 @@ demo: $(BIN)/iotgw ## ten simulated devices for half a minute against a running 
 test: $(VENV)/dev lint ## set up, then lint and all tests; says what it left out for want of a server
 	$(BIN)/python -m pytest
 
-test-kill: $(VENV)/dev ## the minute-long run in which worker, gateway and Redis are killed
-	$(BIN)/python -m pytest tests/test_promise.py -m slow
+test-kill: $(VENV)/dev ## the minute-long runs in which worker, gateway and Redis are killed
+	$(BIN)/python -m pytest tests/test_promise.py tests/test_simulators.py -m slow
 
 fuzz: $(VENV)/dev ## a million mutated frames through each protocol's decoder
-	$(BIN)/python -m tests.fuzz jt808 --count 1000000
+	for protocol in $(PROTOCOLS); do $(BIN)/python -m tests.fuzz $$protocol --count 1000000 || exit 1; done
 
 bench: $(VENV)/dev ## how fast bodies are decoded and built, against hand-written code
 	$(BIN)/python -m bench.decode
 
 docs: $(VENV)/dev ## write the protocols' reference pages from their declarations
-	$(BIN)/iotgw reference jt808 --to docs/protocols/jt808 --captures tests/captures/jt808.jsonl
+	for protocol in $(PROTOCOLS); do $(BIN)/iotgw reference $$protocol --to docs/protocols/$$protocol --captures tests/captures/$$protocol.jsonl || exit 1; done
 
 lint: $(VENV)/dev ## style, types, and who may import whom
 	$(BIN)/ruff check $(SOURCES)

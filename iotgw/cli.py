@@ -19,7 +19,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from iotgw.commands import replace_process
-from protocols import DeviceProtocol
+from protocols import Camera, DeviceProtocol
 from protocols.registry import RegistryError, registered
 from settings import Settings, SettingsError, load
 
@@ -111,6 +111,8 @@ def simulate(protocol: DeviceProtocol, ledger: Path | None, **options: Any) -> N
         first_device=options["first_device"],
         photos_every_seconds=options["photos_every"],
     )
+    if plan.photos_every_seconds is not None and not isinstance(protocol.terminal(protocol.simulated_identity(0)), Camera):
+        raise click.UsageError(f"simulated {protocol.title} devices have no camera: leave --photos-every out")
     _allow_files(plan.devices)
     kept: list[int] = []
     try:

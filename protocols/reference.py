@@ -11,7 +11,7 @@ from protocols.explanation import Field
 from protocols.fields import Choice, Declaration, Flags
 from protocols.items import Items
 from protocols.message import Message, Outcome
-from protocols.protocol import DeviceProtocol, MessageRow
+from protocols.protocol import Codec, DeviceProtocol, MessageRow
 
 INDEX = "README.md"
 _MADE = "<!-- Made by iotgw reference from the declarations in protocols/. Change those, not this page. -->"
@@ -38,10 +38,15 @@ def page_name(row: MessageRow) -> str:
 def _by_kind(protocol: DeviceProtocol, examples: Iterable[bytes]) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     for frame in examples:
-        events = protocol.codec().receive(frame, 0.0)
+        events = _logged_in(protocol).receive(frame, 0.0)
         if len(events) == 1 and isinstance(events[0], Message) and len(frame) <= _EXAMPLE_BYTES:
             found.setdefault(events[0].kind, frame)
     return found
+
+
+def _logged_in(protocol: DeviceProtocol) -> Codec:
+    """A link on which some device has logged in, for the frames that do not say who sends them."""
+    return protocol.codec(protocol.simulated_identity(0))
 
 
 def _index(protocol: DeviceProtocol) -> str:
@@ -183,7 +188,7 @@ def _words_table(words: Flags | Choice) -> list[str]:
 def _example(protocol: DeviceProtocol, frame: bytes) -> list[str]:
     lines = ["## Example", "", "```", *_hex_lines(frame), "```", ""]
     lines += _table(("at", "bytes", "field", "value", "meaning"), _explained(protocol.explain(frame)))
-    codec = protocol.codec()
+    codec = _logged_in(protocol)
     (message,) = codec.receive(frame, 0.0)
     ack = codec.ack(message, Outcome.STORED, _TIME) if isinstance(message, Message) else b""
     return lines + (["Answered with:", "", "```", *_hex_lines(ack), "```", ""] if ack else [])
