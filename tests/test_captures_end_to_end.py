@@ -9,8 +9,6 @@ import socket
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-import pytest
-
 from protocols import DeviceProtocol, Event, Message, Outcome, Send
 from protocols.registry import PROTOCOLS
 from store.models import Quarantine, Report
@@ -64,23 +62,28 @@ def usable(protocol: DeviceProtocol) -> list[bytes]:
     return frames
 
 
-@pytest.mark.parametrize("name", [name for name, protocol in PROTOCOLS.items() if len(usable(protocol)) > 3])
-def test_captures_are_answered_byte_for_byte_and_stored(name, start_child, database_url, broker_url, redis_url):
-    protocol = PROTOCOLS[name]
-    frames = usable(protocol)
-    wanted = expected(protocol, frames, TIMES[0])
-    assert wanted.rows
+def test_captures_are_answered_byte_for_byte_and_stored(start_child, database_url, broker_url, redis_url):
     parts = Parts(start_child, database_url, broker_url, redis_url)
-    with socket.create_connection(("127.0.0.1", parts.ports[name]), timeout=60) as link:
-        got = b""
+    quarantined: set[tuple[str, bytes]] = set()
+    for name, protocol in PROTOCOLS.items():
+        frames = usable(protocol)
+        wanted = expected(protocol, frames, TIMES[0])
+        assert wanted.rows, name
+        assert received(parts.ports[name], frames, len(wanted.answers)).hex() == wanted.answers.hex(), name
+        wait_until(lambda rows=wanted.rows: rows <= stored(), f"all reports of {name} are stored")
+        quarantined |= wanted.quarantined
+    assert {(row.device.identity, bytes(row.body)) for row in Quarantine.objects.select_related("device")} == quarantined
+
+
+def received(port: int, frames: list[bytes], size: int) -> bytes:
+    """Send frames over one link; so many bytes of the answers."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as link:
         for frame in frames:
             link.sendall(frame)
-        while len(got) < len(wanted.answers) and (data := link.recv(65536)):
+        got = b""
+        while len(got) < size and (data := link.recv(65536)):
             got += data
-        assert got.hex() == wanted.answers.hex()
-        wait_until(lambda: wanted.rows <= stored(), "all reports are stored")
-    quarantined = {(row.device.identity, bytes(row.body)) for row in Quarantine.objects.select_related("device")}
-    assert quarantined == wanted.quarantined
+    return got
 
 
 def stored() -> set[tuple[str, str, str]]:
