@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from construct import (
     Array,
     Bytes,
+    BytesInteger,
     Const,
     Default,
     FocusedSeq,
@@ -24,8 +25,8 @@ from construct import (
     Switch,
 )
 
-from protocols.fields import BCD, BcdTime, Choice, Count, Declaration, Flags, Scaled, Secret, Text
-from protocols.items import Items, Records, UntilEnd
+from protocols.fields import BCD, BcdTime, BinaryTime, Choice, Count, Declaration, Flags, Measured, Scaled, Secret, Text, UnixTime
+from protocols.items import Items, Pairs, Records, UntilEnd
 
 _NUMBERS = {"B": "u8", "b": "i8", "H": "u16", "h": "i16", "L": "u32", "l": "i32", "I": "u32", "i": "i32", "Q": "u64", "q": "i64"}
 _NUMBERS |= {"e": "f16", "f": "f32", "d": "f64", "?": "bool"}
@@ -120,6 +121,18 @@ def _rows(declaration: Any, name: str, text: str, condition: str, place: _Place)
         yield from _alternatives(cases, name, text, condition, place)
     elif isinstance(inner, (Array, UntilEnd, Records)):
         yield from _list(inner, name, text, condition, place)
+    elif isinstance(inner, Pairs):
+        yield from _rows(inner.count, f"{name}.count", "Number of entries 个数", condition, place)
+        yield Row(
+            place.pass_by(None),
+            None,
+            name,
+            f"pairs of id ({type_of(inner.id)}), value ({type_of(inner.value)})",
+            "",
+            text,
+            condition,
+            None,
+        )
     elif isinstance(inner, Prefixed) and isinstance(bare(inner.subcon), (Struct, Items, Records, UntilEnd, Switch, IfThenElse)):
         yield from _rows(inner.lengthfield, f"{name}.length", "Length in bytes 长度", condition, place)
         yield from _rows(inner.subcon, name, text, condition, place)
@@ -194,6 +207,18 @@ def _scaled(declaration: Scaled) -> str:
     return type_of(declaration.subcon) + (f", value × {declaration.divisor}" if declaration.divisor != 1 else "")
 
 
+def _measured(declaration: Measured) -> str:
+    divisor = f" × {declaration.divisor}" if declaration.divisor != 1 else ""
+    zero = f" + {declaration.zero}" if declaration.zero else ""
+    words = "".join(f", 0x{code:X} {word}" for code, word in declaration.words.items())
+    return type_of(declaration.subcon) + (f", value{divisor}{zero}" if divisor or zero else "") + words
+
+
+def _item_head(declaration: Items) -> str:
+    id, *length = (_NUMBERS[code] for code in declaration.head[1:])
+    return f"items of id ({id}), " + (f"length ({length[0]}), value" if length else "value")
+
+
 def _bytes(declaration: Any) -> str:
     return "bytes" if isinstance(declaration.length, int) else f"bytes, as many as {_words(declaration.length)} says"
 
@@ -208,12 +233,16 @@ _WORDS: Mapping[Any, Any] = {
     FormatField: _number,
     BCD: lambda _: "BCD digits",
     BcdTime: lambda declaration: f"BCD YYMMDDhhmmss, GMT{declaration.hours_east:+d}",
+    BinaryTime: lambda declaration: f"YYMMDDhhmmss in a byte each, GMT{declaration.hours_east:+d}",
+    UnixTime: lambda declaration: f"{type_of(declaration.subcon)}, {'m' if declaration.per_second == 1000 else ''}s since 1970 UTC",
+    BytesInteger: lambda declaration: f"{'i' if declaration.signed else 'u'}{8 * declaration.sizeof()}",
     Text: _text,
     Scaled: _scaled,
+    Measured: _measured,
     Flags: lambda declaration: f"{type_of(declaration.subcon)}, bits",
     Choice: lambda declaration: f"{type_of(declaration.subcon)}, one of",
     Const: _const,
-    Items: lambda declaration: f"items of id ({_NUMBERS[declaration.head[1]]}), length ({_NUMBERS[declaration.head[2]]}), value",
+    Items: _item_head,
     Prefixed: lambda declaration: f"length ({type_of(declaration.lengthfield)}), then {type_of(declaration.subcon)}",
     Bytes: _bytes,
     Struct: lambda declaration: " + ".join(type_of(part) for part in declaration.subcons),

@@ -30,7 +30,7 @@ from construct import (
 from protocols.body import decode_error, json_value
 from protocols.explanation import UNREAD, BitValue, Field, Label, branch, unread
 from protocols.fields import Choice, Count, Declaration, FlagWord, Secret
-from protocols.items import Entries, Item, Items, Records, UntilEnd
+from protocols.items import Entries, Item, Items, Pairs, Records, UntilEnd
 
 Read = tuple[Field | None, Any]
 """A field, None where there is nothing to show, and the value that later fields may depend on."""
@@ -181,6 +181,22 @@ class _Region:
             parts.append(unread(left_over, inner.base + inner.stream.tell(), Label(""), "bytes behind the declared ones"))
         return self._branch(label, parts, content), value
 
+    def _pairs(self, declaration: Pairs, context: Any, label: Label) -> Read:
+        counted, count = self.read(declaration.count, context, Label("count", "Number of entries 个数"))
+        children, pairs = [counted] if counted else [], []
+        for index in range(0 if self.is_stopped else count):
+            parts = []
+            for name, text, part in (("id", "Id 编号", declaration.id), ("value", "Value 值", declaration.value)):
+                found, value = self.read(part, context, Label(name, text))
+                parts += [found] if found else []
+                if self.is_stopped:
+                    break
+                pairs.append(value)
+            children += [branch(Label(f"[{index}]"), parts)] if parts else []
+            if self.is_stopped:
+                break
+        return self._branch(label, children), list(zip(pairs[::2], pairs[1::2], strict=False))
+
     def _items(self, declaration: Items, context: Any, label: Label) -> Read:
         at = self.stream.tell()
         entries: Entries = declaration._parse(self.stream, context, "(parsing)")
@@ -189,13 +205,19 @@ class _Region:
             found = self._item(declaration, entry, at)
             children.append(found)
             at += len(found.raw)
-        children += self._trailing(at, struct.calcsize(declaration.head), declaration.head)
+        if len(declaration.head) == 2 and at < len(self.data):
+            rest = self.data[at:]
+            children.append(unread(rest, self.base + at, Label(""), f"no item 0x{rest[0]:02X} that ends within {len(rest)} bytes"))
+        else:
+            children += self._trailing(at, struct.calcsize(declaration.head), declaration.head)
         return self._branch(label, children), entries
 
     def _item(self, declaration: Items, item: Item, at: int) -> Field:
-        order, of_id, of_length = tuple(declaration.head)
+        order, *codes = tuple(declaration.head)
         parts, end = [], at
-        for name, text, value, code in (("id", "Item id 附加信息ID", item.id, of_id), ("length", _LENGTH, item.length, of_length)):
+        head = (("id", "Item id 附加信息ID", item.id), ("length", _LENGTH, item.length))
+        # Where lengths follow from the ids, there is none to show.
+        for (name, text, value), code in zip(head, codes, strict=False):
             size = struct.calcsize(order + code)
             shown = f"0x{value:02X}" if name == "id" else value
             parts.append(Field(name, text, self.base + end, self.data[end : end + size], shown))
@@ -260,6 +282,7 @@ _KINDS: tuple[tuple[type, Callable[..., Read]], ...] = (
     (UntilEnd, _Region._until_end),
     (Items, _Region._items),
     (Records, _Region._records),
+    (Pairs, _Region._pairs),
     (Computed, _Region._nothing),
     (type(Pass), _Region._nothing),
 )

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from construct import Adapter, Bytes, Construct, GreedyBytes, MappingError, StringError, Subconstruct
+from construct import Adapter, Bytes, Construct, GreedyBytes, Int32ub, MappingError, StringError, Subconstruct
 
 if TYPE_CHECKING:
     from construct.core import Context
@@ -43,6 +43,50 @@ class Scaled(Adapted):
         return round(obj * self.divisor)
 
 
+class Measured(Adapted):
+    """A number with a unit and a zero of its own, of whose codes some stand for a word and not for a number.
+
+    The value is the integer on the wire less ``zero``, over ``divisor``; with divisor 1 it stays an integer. Where
+    ``words`` are not given, the highest code is ``invalid`` and the one below it ``abnormal``. A value above what
+    ``highest`` on the wire stands for is none that the standard allows; it is decoded all the same.
+
+    Shape: ``int``, ``float``, or the word, a ``str``.
+    """
+
+    def __init__(
+        self,
+        subcon: Declaration,
+        divisor: int = 1,
+        unit: str = "",
+        zero: int = 0,
+        highest: int | None = None,
+        words: Mapping[int, str] | None = None,
+    ) -> None:
+        super().__init__(subcon)
+        self.divisor = divisor
+        self.unit = unit
+        self.zero = zero
+        top = 1 << 8 * subcon.sizeof()
+        self.words = {top - 2: "abnormal", top - 1: "invalid"} if words is None else dict(words)
+        self.limit = float("inf") if highest is None else (highest - zero) / divisor
+        self._codes = {word: code for code, word in self.words.items()}
+
+    def _decode(self, obj: int, context: Context, path: str) -> Number | str:
+        if obj in self.words:
+            return self.words[obj]
+        return obj - self.zero if self.divisor == 1 else (obj - self.zero) / self.divisor
+
+    def _encode(self, obj: Number | str, context: Context, path: str) -> int:
+        if isinstance(obj, str):
+            if obj not in self._codes:
+                raise MappingError(f"{obj!r} is no number and none of {', '.join(self._codes)}", path)
+            return self._codes[obj]
+        code = round(obj * self.divisor) + self.zero
+        if code in self.words:
+            raise MappingError(f"{obj!r} would be written like {self.words[code]!r}", path)
+        return code
+
+
 class BCD(Adapted):
     """Packed decimal of ``size`` bytes, as its digits; bytes that are no decimal, as their upper-case hex."""
 
@@ -60,11 +104,14 @@ class BCD(Adapted):
         return bytes.fromhex(digits)
 
 
-class BcdTime(Adapted):
-    """``YYMMDDhhmmss`` in packed decimal, 2000 to 2099, on a clock ``hours_east`` of Greenwich.
+class ClockTime(Adapted):
+    """Year, month, day, hour, minute and second in a byte each, 2000 to 2099, on a clock ``hours_east`` of Greenwich.
 
     Shape: an aware datetime in UTC; the six bytes as they are, where they name no moment.
     """
+
+    numbers: ClassVar[tuple[int | None, ...]]
+    """The number of two digits that a byte stands for; None for a byte that is none."""
 
     def __init__(self, hours_east: int) -> None:
         super().__init__(Bytes(6))
@@ -72,9 +119,9 @@ class BcdTime(Adapted):
         self._offset = timedelta(hours=hours_east)
 
     def _decode(self, obj: bytes, context: Context, path: str) -> datetime | bytes:
-        digits = obj.hex()
+        numbers = [number for byte in obj if (number := self.numbers[byte]) is not None]
         try:
-            year, month, day, hour, minute, second = (int(digits[at : at + 2]) for at in range(0, 12, 2))
+            year, month, day, hour, minute, second = numbers
             return datetime(2000 + year, month, day, hour, minute, second, tzinfo=UTC) - self._offset
         except ValueError:
             return obj
@@ -87,7 +134,49 @@ class BcdTime(Adapted):
         local = obj.astimezone(UTC) + self._offset
         if not 2000 <= local.year <= 2099:
             raise StringError(f"{obj} is outside 2000 to 2099", path)
-        return bytes.fromhex(f"{local:%y%m%d%H%M%S}")
+        parts = (local.year - 2000, local.month, local.day, local.hour, local.minute, local.second)
+        return bytes([self.numbers.index(part) for part in parts])
+
+
+class BcdTime(ClockTime):
+    """``YYMMDDhhmmss`` in packed decimal."""
+
+    numbers = tuple(10 * (byte >> 4) + (byte & 15) if byte >> 4 < 10 and byte & 15 < 10 else None for byte in range(256))
+
+
+class BinaryTime(ClockTime):
+    """A time whose six bytes are plain numbers, the year less 2000."""
+
+    numbers = (*range(100), *(None,) * 156)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_SECOND = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
+
+
+class UnixTime(Adapted):
+    """A count since 1970 UTC, of seconds, or of milliseconds with ``per_second`` 1000.
+
+    Shape: an aware datetime in UTC; the number itself where it is below ``first``, as that of a clock which was never
+    set, or where no calendar goes so far.
+    """
+
+    def __init__(self, subcon: Declaration = Int32ub, per_second: int = 1, first: int = 1) -> None:
+        super().__init__(subcon)
+        self.per_second = per_second
+        self.first = first
+        self._tick = timedelta(seconds=1) / per_second
+        self._end = _LAST_SECOND * per_second
+
+    def _decode(self, obj: int, context: Context, path: str) -> datetime | int:
+        return _EPOCH + obj * self._tick if self.first <= obj < self._end else obj
+
+    def _encode(self, obj: datetime | int, context: Context, path: str) -> int:
+        if isinstance(obj, int):
+            return obj
+        if obj.tzinfo is None:
+            raise StringError(f"{obj} names no moment without a time zone", path)
+        return (obj - _EPOCH) // self._tick
 
 
 class KeptText(str):

@@ -19,10 +19,11 @@ from construct import (
     Prefixed,
     Renamed,
     Struct,
+    Switch,
 )
 
-from protocols.fields import BcdTime, Choice, Count, Declaration, Flags, Scaled, Secret, Text
-from protocols.items import Entries, Items, UntilEnd
+from protocols.fields import Choice, ClockTime, Count, Declaration, Flags, Measured, Scaled, Secret, Text, UnixTime
+from protocols.items import Entries, Items, Pairs, UntilEnd
 
 EXTRA = "extra"
 """The field for bytes behind the declared ones: none are sent if none are given."""
@@ -106,6 +107,9 @@ def _check_count(field: Declaration, filled: Mapping[str, Any], path: str) -> No
 
 def _branch(declaration: Any, meanings: Any) -> Any:
     """Of a declaration that depends on the fields before it, the one that they choose."""
+    if isinstance(declaration, Switch):
+        key: Any = declaration.keyfunc
+        return declaration.cases.get(key(meanings), declaration.default)
     if not isinstance(declaration, IfThenElse):
         return declaration
     condition: Any = declaration.condfunc
@@ -117,6 +121,18 @@ def _list(declaration: Any, value: Any, path: str) -> Entries:
         raise ValueError(f"{path}: {value!r} is no list")
     entries = [_plain(declaration.subcon, entry, f"{path}[{index}]") for index, entry in enumerate(value)]
     return Entries(entries, getattr(value, "trailing", b""))
+
+
+def _pairs(declaration: Pairs, value: Any, path: str) -> list[tuple[int, Any]]:
+    if not isinstance(value, (list, tuple)) or any(not isinstance(pair, (list, tuple)) or len(pair) != 2 for pair in value):
+        raise ValueError(f"{path}: {value!r} is no list of ids and values")
+    _, highest = _range(declaration.count)
+    if len(value) > highest:
+        raise ValueError(f"{path}: {len(value)} entries, where there may be {highest}")
+    return [
+        (_plain(declaration.id, id, f"{path}[{index}].id"), _plain(declaration.value, inner, f"{path}[{index}].value"))
+        for index, (id, inner) in enumerate(value)
+    ]
 
 
 def _items(declaration: Items, value: Any, path: str) -> Any:
@@ -156,6 +172,18 @@ def _scaled(declaration: Scaled, value: Any, path: str) -> int | float:
     lowest, highest = (end / declaration.divisor for end in _range(declaration.subcon))
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not lowest <= value <= highest:
         raise ValueError(f"{path}: {value!r} is no number from {lowest:g} to {highest:.10g} {declaration.unit}")
+    return value
+
+
+def _measured(declaration: Measured, value: Any, path: str) -> int | float | str:
+    words = declaration.words.values()
+    if isinstance(value, str) and value in words:
+        return value
+    top = min(_range(declaration.subcon)[1] + 1, *declaration.words) - 1
+    lowest, highest = ((code - declaration.zero) / declaration.divisor for code in (0, top))
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not lowest <= value <= highest:
+        allowed = f"number from {lowest:g} to {highest:.10g} {declaration.unit}".rstrip()
+        raise ValueError(f"{path}: {value!r} is no {allowed}, nor {' or '.join(words)}")
     return value
 
 
@@ -201,7 +229,7 @@ def _prefixed(declaration: Any, value: Any, path: str) -> Any:
     return inner
 
 
-def _time(declaration: BcdTime, value: Any, path: str) -> datetime | bytes:
+def _time(declaration: ClockTime, value: Any, path: str) -> datetime | bytes:
     """A moment; or six bytes, in hex too, for times that recur and those without a meaning."""
     time = value
     if isinstance(value, str):
@@ -215,6 +243,25 @@ def _time(declaration: BcdTime, value: Any, path: str) -> datetime | bytes:
         raise ValueError(f"{path}: {value!r} is no time with a time zone")
     if not 2000 <= time.year <= 2099:
         raise ValueError(f"{path}: {value!r} is not from 2000 to 2099")
+    return time
+
+
+def _unix_time(declaration: UnixTime, value: Any, path: str) -> datetime | int:
+    """A moment, or a count that names none."""
+    time = value
+    if isinstance(value, str):
+        try:
+            time = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise ValueError(f"{path}: {value!r} is no time of ISO 8601") from error
+    if not isinstance(time, datetime):
+        return _number(declaration.subcon, time, path)
+    if time.tzinfo is None:
+        raise ValueError(f"{path}: {value!r} is no time with a time zone")
+    try:
+        declaration.build(time)
+    except ConstructError as error:
+        raise ValueError(f"{path}: {value!r} does not fit: {_last_line(error)}") from error
     return time
 
 
@@ -237,12 +284,15 @@ _CHECKS: tuple[tuple[Any, Callable[[Any, Any, str], Any]], ...] = (
     (Struct, _struct),
     ((Array, UntilEnd), _list),
     (Items, _items),
+    (Pairs, _pairs),
     (Count, lambda declaration, value, path: _number(declaration.subcon, value, path)),
     (Scaled, _scaled),
+    (Measured, _measured),
     (Choice, _choice),
     (Flags, _flags),
     (Text, _text),
-    (BcdTime, _time),
+    (ClockTime, _time),
+    (UnixTime, _unix_time),
     (Prefixed, _prefixed),
     (Bytes, _bytes),
     (FormatField, _number),

@@ -7,9 +7,9 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from construct import ConstructError, MappingError, Renamed, SizeofError
+from construct import ConstructError, FormatField, GreedyBytes, MappingError, Prefixed, Renamed, SizeofError
 
-from protocols.fields import Declaration, Secret, Wrapped
+from protocols.fields import Count, Declaration, Secret, Wrapped
 
 if TYPE_CHECKING:
     from construct.core import Context
@@ -168,6 +168,64 @@ class Records(Declaration):
             stream.write(self._head.pack(len(raw)) + raw)
         stream.write(getattr(obj, "trailing", b""))
         return obj
+
+
+class Pairs(Declaration):
+    """A count, and that many pairs of an id and a value. ``count`` and ``id`` are numbers, and so is ``value``, or bytes.
+
+    Of numbers and of bytes in a fixed size, all pairs are read at once. ``value`` can also be bytes behind their length,
+    ``Prefixed(Int16ub, GreedyBytes)``.
+
+    Shape: a list of tuples, in the order they came, duplicates included.
+    """
+
+    def __init__(self, count: Declaration, id: Declaration, value: Declaration) -> None:
+        super().__init__()
+        self.count = count
+        self.id = id
+        self.value = value
+
+    @property
+    def layout(self) -> str:
+        """One pair in the notation of :mod:`struct`, up to the length of a value that tells it."""
+        id, value = self.id, self.value
+        if isinstance(value, Prefixed):
+            value = value.lengthfield
+        code = str(value.fmtstr[1:]) if isinstance(value, FormatField) else f"{value.sizeof()}s"
+        return (str(id.fmtstr) if isinstance(id, FormatField) else "") + code
+
+    @property
+    def is_prefixed(self) -> bool:
+        """Whether a value stands behind its length."""
+        return isinstance(self.value, Prefixed) and self.value.subcon is GreedyBytes
+
+    def _parse(self, stream: IO[bytes], context: Context, path: str) -> list[tuple[int, Any]]:
+        count = self.count._parsereport(stream, context, path)
+        pairs = []
+        for index in range(count):
+            id = self.id._parsereport(stream, context, f"{path} -> [{index}] -> id")
+            pairs.append((id, self.value._parsereport(stream, context, f"{path} -> [{index}] -> value")))
+        return pairs
+
+    def _build(self, obj: Iterable[tuple[int, Any]], stream: IO[bytes], context: Context, path: str) -> Any:
+        pairs = list(obj)
+        self.count._build(len(pairs), stream, context, path)
+        for index, (id, value) in enumerate(pairs):
+            self.id._build(id, stream, context, f"{path} -> [{index}] -> id")
+            self.value._build(value, stream, context, f"{path} -> [{index}] -> value")
+        return obj
+
+
+class Total(Count):
+    """How many entries several lists have together. Counted when it is not given, as :class:`Count` is."""
+
+    def __init__(self, subcon: Declaration, *lists: str) -> None:
+        super().__init__(subcon, ", ".join(lists))
+        self.lists = lists
+
+    def _build(self, obj: int | None, stream: IO[bytes], context: Context, path: str) -> Any:
+        count = sum(len(context[name]) for name in self.lists) if obj is None else obj
+        return self.subcon._build(count, stream, context, path)
 
 
 class UntilEnd(Wrapped):

@@ -10,12 +10,12 @@ from construct import Bytes
 from protocols.compiler import conversions
 from protocols.compiler.building import Builder, Building
 from protocols.compiler.expressions import python
-from protocols.compiler.lists import build_items, build_records, build_until_end
+from protocols.compiler.lists import build_items, build_pairs, build_records, build_total, build_until_end
 from protocols.compiler.parsers import own_index, prefixed_array
 from protocols.compiler.parsing import REFUSE, order_of
 from protocols.compiler.writer import Place, Scope
-from protocols.fields import BcdTime, Choice, Count, Declaration, Flags
-from protocols.items import Items, Records, UntilEnd
+from protocols.fields import BcdTime, BinaryTime, Choice, Count, Declaration, Flags
+from protocols.items import Items, Pairs, Records, Total, UntilEnd
 
 
 def _struct(writer: Building, part: Any, value: str, place: Place) -> str:
@@ -105,10 +105,10 @@ def _choice(writer: Building, part: Any, value: str, place: Place) -> str | None
     return conversions.decode(part, number, place, writer) if writer.is_contextual else value
 
 
-def _bcd_time(writer: Building, part: Any, value: str, place: Place) -> str | None:
-    if not conversions.is_bcd_time(part):
+def _clock_time(writer: Building, part: Any, value: str, place: Place) -> str | None:
+    if not conversions.is_clock_time(part):
         return None
-    for byte in conversions.encode_bcd_time(part, value, place, writer):
+    for byte in conversions.encode_clock_time(part, value, place, writer):
         writer.fixed("", "B", byte)
     return value
 
@@ -225,11 +225,14 @@ BUILDERS: dict[type, Builder] = {
     construct.FocusedSeq: _prefixed_array,
     construct.IfThenElse: _condition,
     construct.Switch: _switch,
-    BcdTime: _bcd_time,
+    BcdTime: _clock_time,
+    BinaryTime: _clock_time,
     Flags: _flags,
     Choice: _choice,
     Count: _count,
+    Total: build_total,
     Items: build_items,
     Records: build_records,
+    Pairs: build_pairs,
     UntilEnd: build_until_end,
 }

@@ -11,20 +11,19 @@ from construct import Bytes, FormatField
 from protocols.compiler.expressions import context_of
 from protocols.compiler.structure import uses_context
 from protocols.compiler.writer import Place, Writer
-from protocols.fields import BCD, Adapted, BcdTime, Choice, Flags, Scaled
+from protocols.fields import BCD, Adapted, BcdTime, BinaryTime, Choice, Flags, Measured, Scaled
 
-NUMBERS = tuple(10 * (byte >> 4) + (byte & 15) if byte >> 4 < 10 and byte & 15 < 10 else None for byte in range(256))
-"""The number that a byte of packed decimal stands for; None for one that is no decimal."""
-YEARS = tuple(None if number is None else 2000 + number for number in NUMBERS)
-DECIMALS = {number: byte for byte, number in enumerate(NUMBERS) if number is not None}
-"""The byte of packed decimal for a number."""
-DECIMAL_YEARS = {2000 + number: byte for number, byte in DECIMALS.items()}
+YEARS = {kind: tuple(None if number is None else 2000 + number for number in kind.numbers) for kind in (BcdTime, BinaryTime)}
+"""By kind of time, the year that a byte stands for; None for one that stands for none."""
+BYTES = {kind: {number: byte for byte, number in enumerate(kind.numbers) if number is not None} for kind in YEARS}
+"""The byte for a number."""
+BYTES_OF_YEARS = {kind: {2000 + number: byte for number, byte in table.items()} for kind, table in BYTES.items()}
 _PARTS = ("year", "month", "day", "hour", "minute", "second")
 
 
-def is_bcd_time(declaration: Adapted) -> bool:
+def is_clock_time(declaration: Adapted) -> bool:
     """Whether a declaration is six bytes of time, which are read and written one by one."""
-    return type(declaration) is BcdTime and type(declaration.subcon) is Bytes
+    return type(declaration) in YEARS and type(declaration.subcon) is Bytes
 
 
 def decode(adapter: Adapted, raw: str, place: Place, writer: Writer) -> str:
@@ -63,6 +62,19 @@ def _encode_scaled(adapter: Any, value: str, place: Place, writer: Writer) -> st
     return f"round({value} * {adapter.divisor!r})"
 
 
+def _decode_measured(adapter: Any, raw: str, place: Place, writer: Writer) -> str:
+    code = writer.variable(raw, place.name)
+    number = f"{code} - {adapter.zero!r}" if adapter.zero else code
+    if adapter.divisor != 1:
+        number = f"{_plain(number)} / {adapter.divisor!r}"
+    words = writer.constant(f"{place.name}_words", adapter.words)
+    lowest = min(adapter.words, default=0)
+    if len(adapter.words) == (1 << 8 * adapter.subcon.sizeof()) - lowest:
+        # The words are the highest codes, as they mostly are: comparing is faster than looking up.
+        return f"({number} if {code} < {lowest} else {words}[{code}])"
+    return f"({words}[{code}] if {code} in {words} else {number})"
+
+
 def _decode_choice(adapter: Any, raw: str, place: Place, writer: Writer) -> str:
     number = writer.variable(raw, place.name)
     names = writer.constant(f"{place.name}_names", {number: option.name for number, option in adapter.options.items()})
@@ -93,40 +105,51 @@ def _encode_bcd(adapter: Any, value: str, place: Place, writer: Writer) -> str:
     return f"bytes.fromhex({value}.zfill({2 * adapter.size}))"
 
 
-def decode_bcd_time(adapter: Any, parts: list[str], place: Place, writer: Writer) -> str:
+def decode_clock_time(adapter: Any, parts: list[str], place: Place, writer: Writer) -> str:
     """The variable of a time, given those of its six bytes."""
-    time = writer.name(place.name)
-    numbers = ", ".join(f"{'_YEARS' if part is parts[0] else '_NUMBERS'}[{part}]" for part in parts)
+    kind, time = type(adapter), writer.name(place.name)
+    years = writer.constant("years", YEARS[kind], kind)
+    numbers = [f"{years}[{parts[0]}]", *parts[1:]]
+    if kind is not BinaryTime:
+        # What is no two digits, a plain byte cannot be either and still name a moment.
+        table = writer.constant("numbers", kind.numbers, kind)
+        numbers[1:] = [f"{table}[{part}]" for part in parts[1:]]
     with writer.block("try:"):
-        writer.line(f"{time} = _datetime({numbers}, 0, _UTC) - {writer.constant('offset', adapter._offset, adapter._offset)}")
+        writer.line(f"{time} = _datetime({', '.join(numbers)}, 0, _UTC){_shift(adapter, '-', writer)}")
     with writer.block("except (TypeError, ValueError):"):
         writer.line(f"{time} = bytes(({', '.join(parts)}))")
     return time
 
 
-def encode_bcd_time(adapter: Any, value: str, place: Place, writer: Writer) -> list[str]:
+def encode_clock_time(adapter: Any, value: str, place: Place, writer: Writer) -> list[str]:
     """The variables of a time's six bytes."""
-    bytes_of_it = [writer.name(f"{place.name}_{part}") for part in _PARTS]
+    kind, bytes_of_it = type(adapter), [writer.name(f"{place.name}_{part}") for part in _PARTS]
     local = writer.name(f"local_{place.name}")
-    numbers = ", ".join(f"{'_DECIMAL_YEARS' if part == 'year' else '_DECIMALS'}[{local}.{part}]" for part in _PARTS)
+    table, years = writer.constant("bytes", BYTES[kind], kind), writer.constant("years", BYTES_OF_YEARS[kind], kind)
     with writer.block(f"if {value}.__class__ is _datetime and {value}.tzinfo is _UTC:"):
-        writer.line(f"{local} = {value} + {writer.constant('offset', adapter._offset, adapter._offset)}")
-        for name, number in zip(bytes_of_it, numbers.split(", "), strict=True):
-            writer.line(f"{name} = {number}")
+        writer.line(f"{local} = {value}{_shift(adapter, '+', writer)}")
+        for name, part in zip(bytes_of_it, _PARTS, strict=True):
+            writer.line(f"{name} = {years if part == 'year' else table}[{local}.{part}]")
     with writer.block("else:"):
         writer.line(f"{', '.join(bytes_of_it)} = {_call(adapter._encode, value, place, writer, is_building=True)}")
     return bytes_of_it
 
 
+def _shift(adapter: Any, sign: str, writer: Writer) -> str:
+    return f" {sign} {writer.constant('offset', adapter._offset, adapter._offset)}" if adapter.hours_east else ""
+
+
 _Inline = Callable[[Any, str, Place, Writer], str]
-_DECODERS: dict[type, _Inline] = {Scaled: _decode_scaled, Choice: _decode_choice, Flags: _decode_flags, BCD: _decode_bcd}
+_DECODERS: dict[type, _Inline] = {
+    Scaled: _decode_scaled,
+    Choice: _decode_choice,
+    Flags: _decode_flags,
+    BCD: _decode_bcd,
+    Measured: _decode_measured,
+}
 _ENCODERS: dict[type, _Inline] = {Scaled: _encode_scaled, Choice: _encode_choice, Flags: _encode_flags, BCD: _encode_bcd}
 RUNTIME: dict[str, Any] = {
     "_UTC": UTC,
     "_datetime": datetime,
-    "_NUMBERS": NUMBERS,
-    "_YEARS": YEARS,
-    "_DECIMALS": DECIMALS,
-    "_DECIMAL_YEARS": DECIMAL_YEARS,
 }
 """What the written code refers to."""

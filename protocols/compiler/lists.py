@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import construct
 from construct import Adapter, Bytes, Subconstruct
 
-from protocols.compiler.conversions import is_bcd_time
+from protocols.compiler.conversions import is_clock_time
 from protocols.compiler.structure import bare, is_own, uses_context
 from protocols.compiler.writer import Place, Scope, Writer
 from protocols.fields import Choice, Declaration, Flags
@@ -38,7 +38,7 @@ def is_flat(part: Declaration) -> bool:
     part = bare(part)
     if type(part) is construct.Struct:
         return all(is_flat(field) for field in part.subcons)
-    if type(part) is construct.FormatField or is_bcd_time(part):  # type: ignore[arg-type]
+    if type(part) is construct.FormatField or is_clock_time(part):  # type: ignore[arg-type]
         return True
     if type(part) is Bytes:
         return type(part.length) is int
@@ -145,6 +145,53 @@ def parse_records(writer: Parsing, part: Any, place: Place) -> str | None:
     return entries
 
 
+def parse_pairs(writer: Parsing, part: Any, place: Place) -> str | None:
+    """All pairs of a fixed size by one call; those with a length of their own in a loop."""
+    layout = _pair_layout(part)
+    if layout is None:
+        return None
+    pairs, count = writer.name(place.name), writer.value(part.count, place._replace(name=f"{place.name}_count"))
+    writer.flush()
+    if not part.is_prefixed:
+        unpack, start, end = writer.constant("iterate", layout.iter_unpack, part.layout), writer.position, writer.name("end")
+        with writer.block(f"if {count}:"):
+            writer.line(f"{end} = {writer.position} + {count} * {layout.size}")
+            with writer.block(f"if {end} > len({writer.data}):"):
+                writer.line("raise _Refused")
+            writer.line(f"{pairs} = [*{unpack}({writer.data}[{start}:{end}])]")
+            writer.line(f"{writer.at} = {end}")
+        with writer.block("else:"):
+            writer.line(f"{pairs} = []")
+            if start != writer.at:
+                writer.line(f"{writer.at} = {start}")
+        writer.move()
+        return pairs
+    writer.settle()
+    unpack = writer.constant("unpack", layout.unpack_from, part.layout)
+    id, length, start = writer.name("id"), writer.name("length"), writer.name("start")
+    writer.line(f"{pairs} = []")
+    with writer.block(f"for _ in range({count}):"):
+        writer.line(f"{id}, {length} = {unpack}({writer.data}, {writer.at})")
+        writer.line(f"{start} = {writer.at} + {layout.size}")
+        writer.line(f"{writer.at} = {start} + {length}")
+        with writer.block(f"if {writer.at} > len({writer.data}):"):
+            writer.line("raise _Refused")
+        writer.line(f"{pairs}.append(({id}, {writer.data}[{start}:{writer.at}]))")
+    return pairs
+
+
+def _pair_layout(part: Any) -> struct.Struct | None:
+    """A pair's fixed bytes; None where it is made of anything else than whole numbers in one byte order, and bytes."""
+    numbers = [part.count, part.id, part.value.lengthfield if part.is_prefixed else part.value]
+    if type(part.value) is Bytes and type(part.value.length) is int:
+        numbers.pop()
+    is_known = all(type(number) is construct.FormatField and number.fmtstr[1] in "BHILQ" for number in numbers)
+    orders = {number.fmtstr[0] for number in numbers if is_known and number.length > 1}
+    if not is_known or not orders <= {">"} or any(number.parsed is not None for number in (*numbers, part.value)):
+        return None
+    return struct.Struct(">" + part.layout[1:])
+
+
 def parse_until_end(writer: Parsing, part: Any, place: Place) -> str:
     """The entry at which it fails is construct's, and so is all behind it: it alone knows which failures end a list."""
     writer.settle()
@@ -229,6 +276,34 @@ def build_records(writer: Building, part: Any, value: str, place: Place) -> str:
         writer.line(f"{pieces}.append({raw})")
     writer.add(f'b"".join({pieces}) + getattr({value}, "trailing", b"")')
     return value
+
+
+def build_pairs(writer: Building, part: Any, value: str, place: Place) -> str | None:
+    layout = _pair_layout(part)
+    if layout is None:
+        return None
+    pieces, id, inner = (writer.name(name) for name in (f"{place.name}_pieces", "id", "value"))
+    pack = writer.constant("pack", layout.pack, part.layout)
+    writer.put(part.count, f"len({value})", place._replace(name=f"{place.name}_count"))
+    writer.line(f"{pieces} = []")
+    with writer.block(f"for {id}, {inner} in {value}:"):
+        if type(part.value) is not construct.FormatField:
+            size = "" if part.is_prefixed else f" or len({inner}) != {part.value.length}"
+            with writer.block(f"if {inner}.__class__ is not bytes{size}:"):
+                writer.line("raise _Refused")
+        packed = f"{pack}({id}, len({inner})) + {inner}" if part.is_prefixed else f"{pack}({id}, {inner})"
+        writer.line(f"{pieces}.append({packed})")
+    writer.add(f'b"".join({pieces})')
+    return value
+
+
+def build_total(writer: Building, part: Any, value: str, place: Place) -> str | None:
+    lists = [place.scope.names.get(name) or f"{place.scope.whole}[{name!r}]" for name in part.lists]
+    if not place.scope.whole:
+        return None
+    with writer.block(f"if {value} is None:"):
+        writer.line(f"{value} = {' + '.join(f'len({found})' for found in lists)}")
+    return writer.put(part.subcon, value, place)
 
 
 def build_until_end(writer: Building, part: Any, value: str, place: Place) -> str:

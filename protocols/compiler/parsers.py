@@ -9,12 +9,12 @@ from construct import Bytes
 
 from protocols.compiler import conversions
 from protocols.compiler.expressions import python
-from protocols.compiler.lists import parse_items, parse_records, parse_until_end
+from protocols.compiler.lists import parse_items, parse_pairs, parse_records, parse_until_end
 from protocols.compiler.parsing import REFUSE, Parser, Parsing, order_of
 from protocols.compiler.structure import bare
 from protocols.compiler.writer import Place, Scope, Writer, comment
-from protocols.fields import BcdTime, Declaration
-from protocols.items import Items, Records, UntilEnd
+from protocols.fields import BcdTime, BinaryTime, Declaration
+from protocols.items import Items, Pairs, Records, UntilEnd
 
 
 def _struct(writer: Parsing, part: Any, place: Place) -> str:
@@ -96,11 +96,11 @@ def _terminated(writer: Parsing, part: Any, place: Place) -> str:
     return "None"
 
 
-def _bcd_time(writer: Parsing, part: Any, place: Place) -> str | None:
-    if not conversions.is_bcd_time(part):
+def _clock_time(writer: Parsing, part: Any, place: Place) -> str | None:
+    if not conversions.is_clock_time(part):
         return None
     parts = [writer.fixed("", "B", name) for name in ("year", "month", "day", "hour", "minute", "second")]
-    return conversions.decode_bcd_time(part, parts, place, writer)
+    return conversions.decode_clock_time(part, parts, place, writer)
 
 
 def _array(writer: Parsing, part: Any, place: Place) -> str | None:
@@ -207,8 +207,10 @@ PARSERS: dict[type, Parser] = {
     construct.FocusedSeq: _prefixed_array,
     construct.IfThenElse: _condition,
     construct.Switch: _switch,
-    BcdTime: _bcd_time,
+    BcdTime: _clock_time,
+    BinaryTime: _clock_time,
     Items: parse_items,
     Records: parse_records,
+    Pairs: parse_pairs,
     UntilEnd: parse_until_end,
 }

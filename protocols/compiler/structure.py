@@ -12,7 +12,7 @@ from construct import Construct, Subconstruct
 from construct.expr import ExprMixin
 
 from protocols.fields import Declaration
-from protocols.items import Items, Records
+from protocols.items import Items, Pairs, Records
 
 
 class UnsafeDeclarationError(ValueError):
@@ -140,6 +140,7 @@ _PLAIN = frozenset(
         construct.Prefixed,
         Items,
         Records,
+        Pairs,
     )
 )
 

@@ -32,7 +32,7 @@ def bodies() -> list[bytes]:
     found: set[bytes] = set()
     for protocol in PROTOCOLS.values():
         for capture in captures(protocol.name):
-            for event in protocol.codec().receive(capture["frame"], 0.0):
+            for event in protocol.codec(protocol.simulated_identity(0)).receive(capture["frame"], 0.0):
                 found.add(getattr(event, "body", b""))
     return sorted(found)
 
@@ -76,7 +76,9 @@ def differences(declaration: Declaration, body: bytes | bytearray | memoryview) 
     if expected[0] != found[0] or not same(expected[1], found[1]) or expected[2] != found[2]:
         yield f"parse {bytes(body).hex()}: {found} is not {expected}"
     if expected[0] == "result":
-        if found[0] == "result" and not (expected[1] == found[1] and found[1] == expected[1]):
+        # A nan does not even equal itself.
+        has_nan = "nan" in repr(expected[1])
+        if found[0] == "result" and not has_nan and not (expected[1] == found[1] and found[1] == expected[1]):
             yield f"parse {bytes(body).hex()}: not equal"
         yield from build_differences(declaration, expected[1])
         yield from build_differences(declaration, found[1])

@@ -52,7 +52,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.compiler import compile
-from protocols.fields import BCD, BcdTime, Bit, Choice, Count, Declaration, Flags, Option, Scaled, Secret, Text
+from protocols.fields import BCD, BcdTime, BinaryTime, Bit, Choice, Count, Declaration, Flags, Option, Scaled, Secret, Text
 from protocols.items import Items, Records, UntilEnd
 from protocols.jt808.location import EitherSigned
 from tests.protocols.declarations import build_differences, differences, outcome
@@ -130,6 +130,7 @@ PARTS: dict[str, Declaration] = {
         "signed" / EitherSigned(Int16ub, "°C"),
         "secret" / Secret(Prefixed(Int8ub, Text())),
     ),
+    "times": Struct("a" / BinaryTime(8), "b" / BcdTime(0), "c" / BinaryTime(0)),
     "wide fields": Struct("flags" / Flags(Int24ub, {0: Bit("one", "One")}), "scaled" / Scaled(Int24ub, 100, "m")),
     "scaled counted": Struct("n" / Scaled(Int8ub, 2, "B"), "raw" / Bytes(this.n)),
     "records": Struct("all" / Records(Struct("x" / Int8ub), ">B")),

@@ -3,11 +3,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from construct import Array, Bytes, ConstructError, If, Int8ub, Int16ub, Int32ub, Struct, this
+from construct import Array, Bytes, ConstructError, If, Int8ub, Int16ub, Int32ub, Int64ub, StringError, Struct, this
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.fields import BCD, BcdTime, Bit, Choice, Count, Flags, KeptText, Option, Scaled, Secret, Text
+from protocols.fields import BCD, BcdTime, BinaryTime, Bit, Choice, Count, Flags, KeptText, Option, Scaled, Secret, Text, UnixTime
 
 WORD = Flags(
     Int16ub, {0: Bit("length", "Length", 10), 10: Bit("load", "Load", 2, ("none", "half", "odd", "full")), 13: Bit("part", "Part")}
@@ -23,6 +23,7 @@ PLATE = "[\u4e00-\u9fff][A-Z][A-Z0-9]{4,7}"
         (Scaled(Int16ub, 10, "km/h"), 2),
         (BCD(6), 6),
         (BcdTime(8), 6),
+        (BinaryTime(8), 6),
         (Text(7), 7),
         (WORD, 2),
         (COLOUR, 1),
@@ -80,6 +81,22 @@ def test_bcd_time_is_built_from_any_zone_and_from_none_refused() -> None:
         BcdTime(8).build(datetime(2024, 10, 1))
     with pytest.raises(ConstructError, match="2099"):
         BcdTime(0).build(datetime(2100, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("raw", "time"),
+    [
+        ("180a01173b3b", datetime(2024, 10, 1, 15, 59, 59, tzinfo=UTC)),
+        ("630c1f080000", datetime(2099, 12, 31, tzinfo=UTC)),
+        ("640101080000", bytes.fromhex("640101080000")),
+        ("180a01183b3b", bytes.fromhex("180a01183b3b")),
+        ("ffffffffffff", b"\xff" * 6),
+        ("000000000000", bytes(6)),
+    ],
+)
+def test_binary_time_is_utc_or_the_bytes_that_are_no_time(raw: str, time: datetime | bytes) -> None:
+    assert BinaryTime(8).parse(bytes.fromhex(raw)) == time
+    assert BinaryTime(8).build(time).hex() == raw
 
 
 @pytest.mark.parametrize(
@@ -158,3 +175,25 @@ def test_count_is_taken_from_the_entries_and_conditions_from_what_was_built() ->
     parsed = COUNTED.parse(bytes([2, 0, 1, 5]))
     assert (parsed.count, parsed.time, parsed.word) == (1, None, None)
     assert COUNTED.build(parsed) == bytes([2, 0, 1, 5])
+
+
+@pytest.mark.parametrize(
+    ("field", "raw", "value"),
+    [
+        (UnixTime(), "6a1d7a07", datetime.fromtimestamp(0x6A1D7A07, UTC)),
+        (UnixTime(), "00000000", 0),
+        (UnixTime(Int64ub, 1000), "00000000000004e2", datetime(1970, 1, 1, 0, 0, 1, 250_000, UTC)),
+        (UnixTime(Int64ub, 1000), "7fffffffffffffff", (1 << 63) - 1),
+        (UnixTime(Int64ub, 1000, 1 << 32), "00000000ffffffff", (1 << 32) - 1),
+    ],
+)
+def test_unix_time_is_a_moment_or_the_number_it_came_as(field: UnixTime, raw: str, value: datetime | int) -> None:
+    assert field.parse(bytes.fromhex(raw)) == value
+    assert field.build(value).hex() == raw
+    if isinstance(value, datetime):
+        assert field.build(value.astimezone(timezone(timedelta(hours=8)))).hex() == raw
+
+
+def test_unix_time_needs_a_zone() -> None:
+    with pytest.raises(StringError, match="names no moment without a time zone"):
+        UnixTime().build(datetime(2026, 1, 1))

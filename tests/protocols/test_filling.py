@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from construct import Array, Bytes, GreedyBytes, If, Int8sb, Int8ub, Int16ub, Prefixed, Struct, this
 
-from protocols.fields import BcdTime, Bit, Choice, Count, Flags, Option, Scaled, Secret, Text
+from protocols.fields import BcdTime, Bit, Choice, Count, Flags, Option, Scaled, Secret, Text, UnixTime
 from protocols.filling import fill
 from protocols.items import Item, Items, UntilEnd
 
@@ -78,3 +79,31 @@ def test_what_cannot_be_is_told(changes: dict[str, Any], text: str) -> None:
 def test_bytes_behind_may_be_left_out() -> None:
     body = Struct("kind" / Int8ub * "Kind", "extra" / GreedyBytes * "Extra")
     assert (fill(body, {"kind": 1}), fill(body, {"kind": 1, "extra": "ab"})) == (b"\1", b"\1\xab")
+
+
+@pytest.mark.parametrize(
+    ("value", "raw"),
+    [
+        ("2026-06-01T12:00:00Z", "6a1d7440"),
+        ("2026-06-01T20:00:00+08:00", "6a1d7440"),
+        (datetime(2026, 6, 1, 12, tzinfo=UTC), "6a1d7440"),
+        (0, "00000000"),
+    ],
+)
+def test_a_count_since_1970_is_filled_in_as_a_time_or_a_number(value: Any, raw: str) -> None:
+    assert fill(Struct("time" / UnixTime() * "Time"), {"time": value}).hex() == raw
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("soon", "no time of ISO 8601"),
+        ("2026-06-01T12:00:00", "no time with a time zone"),
+        ("2107-01-01T00:00:00Z", "does not fit"),
+        (-1, "no whole number from 0"),
+        (1.5, "no whole number from 0"),
+    ],
+)
+def test_a_count_since_1970_that_cannot_be_is_refused(value: Any, why: str) -> None:
+    with pytest.raises(ValueError, match=f"^time: .*{why}"):
+        fill(Struct("time" / UnixTime() * "Time"), {"time": value})

@@ -62,7 +62,7 @@ def test_messages_have_names_of_their_own_in_both_languages(protocol) -> None:
         assert row.english
         assert CHINESE.search(row.chinese), row.name
         assert row.layouts, row.name
-        assert all(re.fullmatch(r"20\d\d( .+)?", edition) for edition in row.layouts), row.name
+        assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ,.-]*", edition) for edition in row.layouts), row.name
         assert protocol.kind_name(row.id) == row.name
         assert protocol.ends_session(row.id) == row.ends_session
 
