@@ -1,0 +1,54 @@
+"""GT06 as the rest of the house sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from protocols.base import BaseProtocol
+from protocols.explanation import Field
+from protocols.gt06.codec import GT06Codec
+from protocols.gt06.explain import explain_frame
+from protocols.gt06.frame import BARE, HEADERS, LONG, SHORT
+from protocols.gt06.messages import MESSAGES
+from protocols.gt06.options import Options, read_options
+from protocols.gt06.reports import decode
+from protocols.gt06.terminal import GT06Terminal, simulated_identity
+from protocols.message import Message
+from protocols.report import Decoded
+
+
+class GT06Protocol(BaseProtocol):
+    """Trackers of Concox and Jimi, and the many that speak as they do (康凯斯GT06系列定位器协议)."""
+
+    name = "gt06"
+    title = "GT06"
+    port = 5023
+    messages = MESSAGES
+    headers = MappingProxyType({"short": HEADERS[SHORT], "long": HEADERS[LONG], "bare dialect": HEADERS[BARE]})
+
+    def __init__(self, options: Options | None = None) -> None:
+        self._options = options or Options()
+
+    def configure(self, options: Mapping[str, Any]) -> GT06Protocol:
+        """This protocol with ``ack``, ``check`` and ``zone``, as :class:`Options` says.
+
+        Raises: ValueError, with the option's name and what it may be.
+        """
+        return GT06Protocol(read_options(options))
+
+    def codec(self, identity: str = "") -> GT06Codec:
+        return GT06Codec(self._options, identity)
+
+    def terminal(self, identity: str) -> GT06Terminal:
+        return GT06Terminal(identity)
+
+    def simulated_identity(self, number: int) -> str:
+        return simulated_identity(number)
+
+    def decode(self, message: Message) -> Decoded:
+        return decode(message)
+
+    def explain(self, frame: bytes) -> Field:
+        return explain_frame(frame)
