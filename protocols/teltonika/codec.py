@@ -1,0 +1,157 @@
+"""The platform's end of a Teltonika link.
+
+    device                                      platform
+      ── 000F, IMEI ────────────────────────────▶
+      ◀──────────────────────────────────── 01 ──  00 if it may not come in
+      ── AVL packet of N records ───────────────▶
+      ◀────────────────────────────── N, as u32 ──  when all are stored; else nothing, and it sends them again
+      ── FF ────────────────────────────────────▶  ping, without an answer
+      ◀───────────────── command, codec 12 or 14 ──  one at a time: answers have no number
+      ── answer, the same codec ────────────────▶
+
+Source: Teltonika, "Data Sending Protocols".
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
+
+from protocols.framing import SAMPLE_BYTES
+from protocols.message import Event, Malformed, Message, Outcome, Send
+from protocols.teltonika.commands import ANY_IMEI, CODEC_12, CODEC_12_COMMAND, CODEC_14, CODEC_14_COMMAND, IMEI_BYTES
+from protocols.teltonika.messages import LOGIN
+from protocols.teltonika.records import RECORDS
+from protocols.teltonika.stream import CRC_BYTES, HEAD_BYTES, PACKET_LIMIT_BYTES, PREAMBLE, Stream, frame
+
+ACCEPTED, REFUSED = b"\x01", b"\x00"
+ANSWER_SECONDS = 60.0
+"""How long the next command waits for the answer to the last one. Devices take seconds, those with a slow port longer."""
+MAX_QUEUED = 16
+"""Commands of one link that wait for their turn."""
+_IMEI_AT = 6
+"""In a command's body, behind quantity, type and size."""
+_ANSWERS = {CODEC_12_COMMAND: CODEC_12, CODEC_14_COMMAND: CODEC_14}
+
+
+class TeltonikaCodec:
+    """One link. Which device it is, the IMEI packet says, once."""
+
+    def __init__(self, identity: str = "", limit: int = PACKET_LIMIT_BYTES) -> None:
+        self.identity = identity
+        self._stream = Stream(limit)
+        self._commands = _Commands()
+
+    @property
+    def deadline(self) -> float | None:
+        return self._commands.deadline
+
+    def wake(self, now: float) -> Sequence[Event]:
+        """No answer has come to a command: the next one may go."""
+        return self._commands.wake(now)
+
+    def receive(self, data: bytes, now: float) -> Sequence[Event]:
+        self._commands.now = now
+        events: list[Event] = []
+        for whole in self._stream.feed(data):
+            if isinstance(whole, Malformed):
+                events.append(whole)
+            elif not whole.startswith(PREAMBLE):
+                self.identity = whole[2:].decode()
+                events.append(Message(self.identity, LOGIN, 0, b"", whole))
+            elif not self.identity:
+                events.append(Malformed("unidentified", whole[:SAMPLE_BYTES]))
+            else:
+                events += self._open(whole)
+        return events
+
+    def _open(self, whole: bytes) -> list[Event]:
+        codec_id, body = whole[HEAD_BYTES], whole[HEAD_BYTES + 1 : -CRC_BYTES]
+        if codec_id in RECORDS and body[0] != body[-1]:
+            # Which of the two numbers the device wants to hear nobody knows, so that it could not be answered.
+            return [Malformed("count", whole[:SAMPLE_BYTES])]
+        message = Message(self.identity, codec_id, 0, b"", body)
+        return [message, *self._commands.answered(codec_id)]
+
+    def ack(self, message: Message, outcome: Outcome, time: datetime) -> bytes:
+        """Whether the device may come in, or how many records are stored: all, for devices know nothing in between.
+
+        Records that could not be decoded are told as well: their bytes are stored, and the device would send nothing else
+        for ever.
+        """
+        if message.kind == LOGIN:
+            return REFUSED if outcome is Outcome.REFUSED else ACCEPTED
+        if message.kind not in RECORDS or outcome is Outcome.REFUSED:
+            return b""
+        return message.body[0].to_bytes(4, "big")
+
+    def send(self, head: bytes, kind: int, body: bytes) -> bytes:
+        """The frame of a command; empty while another one waits for its answer, after which this one leaves by itself.
+
+        A command for one IMEI that has none gets the one of this link's device.
+
+        Raises: ValueError when it is no command, is for another device, or too many wait already.
+        """
+        codec_id = _ANSWERS.get(kind)
+        if codec_id is None:
+            raise ValueError(f"0x{kind:02X} is no command of the platform's")
+        if codec_id == CODEC_14:
+            body = self._addressed(body)
+        return self._commands.send(codec_id, frame(bytes([codec_id]) + body))
+
+    def end(self) -> Sequence[Event]:
+        pending = self._stream.pending
+        return [Malformed("cut", pending[:SAMPLE_BYTES])] if pending else []
+
+    def _addressed(self, body: bytes) -> bytes:
+        own, ends = self.identity.zfill(2 * IMEI_BYTES), _IMEI_AT + IMEI_BYTES
+        told = body[_IMEI_AT:ends].hex()
+        if told not in (ANY_IMEI, own):
+            raise ValueError(f"imei: {told} is not this device's, which is {self.identity or 'not known yet'}")
+        return body[:_IMEI_AT] + bytes.fromhex(own) + body[ends:]
+
+
+class _Commands:
+    """Commands to one device, of which only one is under way."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        """The latest time that anybody has told."""
+        self.deadline: float | None = None
+        self._queue: deque[tuple[int, bytes]] = deque()
+        self._asked: int | None = None
+        """The codec of the command that waits for its answer."""
+        self._is_timed = False
+        """Whether the deadline is the answer's. When a command leaves, no time is told: it is taken from the wake that is
+        asked for at once."""
+
+    def send(self, codec_id: int, data: bytes) -> bytes:
+        if self._asked is None:
+            self._asked, self._is_timed, self.deadline = codec_id, False, self.now
+            return data
+        if len(self._queue) == MAX_QUEUED:
+            raise ValueError(f"{MAX_QUEUED} commands wait for this device already")
+        self._queue.append((codec_id, data))
+        return b""
+
+    def wake(self, now: float) -> list[Event]:
+        self.now = now
+        if self.deadline is None or now < self.deadline:
+            return []
+        if not self._is_timed:
+            self._is_timed, self.deadline = True, now + ANSWER_SECONDS
+            return []
+        return self._next()
+
+    def answered(self, codec_id: int) -> list[Event]:
+        """A packet of this codec has come; if it answers the last command, the next one goes."""
+        return self._next() if codec_id == self._asked else []
+
+    def _next(self) -> list[Event]:
+        if not self._queue:
+            self._asked = self.deadline = None
+            return []
+        self._asked, data = self._queue.popleft()
+        self._is_timed, self.deadline = True, self.now + ANSWER_SECONDS
+        return [Send(data)]
