@@ -1,0 +1,63 @@
+"""The protocol as the rest of the house sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Self
+
+from protocols.base import BaseProtocol
+from protocols.explanation import Field
+from protocols.message import Message
+from protocols.native.building import command, offer
+from protocols.native.codec import NativeCodec
+from protocols.native.explain import explain_frame
+from protocols.native.frame import HEADER
+from protocols.native.messages import COMMAND, EDITION, MESSAGES, OFFER
+from protocols.native.options import Options
+from protocols.native.reports import decode
+from protocols.native.terminal import NativeTerminal
+from protocols.report import Decoded
+
+
+class NativeProtocol(BaseProtocol):
+    """A protocol of our own, for hardware that has none yet."""
+
+    name = "native"
+    title = "iotgw native"
+    port = 7700
+    messages = MESSAGES
+    headers = MappingProxyType({EDITION: HEADER})
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options or Options()
+
+    def configure(self, options: Mapping[str, Any]) -> Self:
+        return type(self)(self.options.with_changes(options))
+
+    def codec(self, identity: str = "") -> NativeCodec:
+        return NativeCodec(self.options, identity)
+
+    def terminal(self, identity: str) -> NativeTerminal:
+        return NativeTerminal(identity)
+
+    def simulated_identity(self, number: int) -> str:
+        return f"board-{number:06d}"
+
+    def build(self, kind: str | int, fields: Mapping[str, Any], edition: str = "") -> bytes:
+        row = self._row(kind)
+        if edition and edition not in row.layouts:
+            raise ValueError(f"{row.name} has no layout {edition!r}, but {', '.join(row.layouts)}")
+        build = {COMMAND: command, OFFER: offer}.get(row.id)
+        if build is None:
+            return super().build(kind, fields, edition)
+        try:
+            return build(fields)
+        except ValueError as error:
+            raise ValueError(f"{row.name}: {error}") from error
+
+    def decode(self, message: Message) -> Decoded:
+        return decode(message)
+
+    def explain(self, frame: bytes) -> Field:
+        return explain_frame(frame)
