@@ -1,0 +1,86 @@
+"""The platform's end of a declared protocol's link.
+
+device                                      platform
+  ── login (identity) ─────────────────────▶          only where headers do not say whose frames they are
+  ◀───────────────────────────────── ack ──          after the commit, as to every message that has an answer
+  ── reports, heartbeats ... ──────────────▶
+  ◀───────────────────────────────── acks ──
+  ◀──────────────────────────── commands ──
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from construct import ConstructError
+
+from protocols.framing import SAMPLE_BYTES
+from protocols.message import Event, Malformed, Message, Outcome
+
+if TYPE_CHECKING:
+    from protocols.declared.protocol import DeclaredProtocol
+
+MAX_IDENTITY = 64
+"""Characters. What is longer, or cannot be printed, is no device's name but damage or mischief."""
+
+
+class DeclaredCodec:
+    """One link. The platform numbers its own messages on it from 0 on."""
+
+    deadline = None
+
+    def __init__(self, protocol: DeclaredProtocol, identity: str = "") -> None:
+        self._protocol = protocol
+        self._splitter = protocol.frame.splitter()
+        self._identity = identity
+        self._next = 0
+
+    def receive(self, data: bytes, now: float) -> Sequence[Event]:
+        return [raw if isinstance(raw, Malformed) else self._opened(raw) for raw in self._splitter.feed(data)]
+
+    def wake(self, now: float) -> Sequence[Event]:
+        return []
+
+    def ack(self, message: Message, outcome: Outcome, time: datetime) -> bytes:
+        try:
+            return self._protocol.answered(message, outcome, time)
+        except (ConstructError, ValueError):
+            # An identity, say, that the answer has no room for. The device is told nothing that is not so, and asks again.
+            return b""
+
+    def send(self, head: bytes, kind: int, body: bytes) -> bytes:
+        try:
+            fields = self._protocol.frame.read(head)
+        except ConstructError as error:
+            raise ValueError("the device has sent nothing yet that could be answered") from error
+        numbered = {"sequence": self._next % self._protocol.down_frame.sequences} if self._protocol.down_frame.sequences else {}
+        frame = self._protocol.down_frame.close({**fields, "kind": kind, **numbered}, body)
+        self._next += 1
+        return frame
+
+    def end(self) -> Sequence[Event]:
+        return [Malformed("cut", self._splitter.pending[:SAMPLE_BYTES])] if self._splitter.pending else []
+
+    def _opened(self, raw: bytes) -> Event:
+        opened = self._protocol.frame.open(raw)
+        if isinstance(opened, Malformed):
+            return opened
+        head, fields, body = opened
+        identity = self._identity_of(fields, body)
+        if not 0 < len(identity) <= MAX_IDENTITY or not identity.isprintable():
+            return Malformed("unidentified", raw[:SAMPLE_BYTES])
+        return Message(identity, fields["kind"], fields.get("sequence", 0), head, body)
+
+    def _identity_of(self, fields: Mapping[str, Any], body: bytes) -> str:
+        if "identity" in fields:
+            return identity_text(fields["identity"])
+        if fields["kind"] == self._protocol.login_kind:
+            self._identity = self._protocol.login_identity(body)
+        return self._identity
+
+
+def identity_text(value: Any) -> str:
+    """A device's name from the field that tells it."""
+    return value.hex() if isinstance(value, bytes) else str(value).strip()
