@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PROTOCOLS := jt808
+PROTOCOLS := jt808 gt06 teltonika gb32960 modbus native
 SOURCES := iotgw protocols tasks store settings bench tests
 
 .DEFAULT_GOAL := help

@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from protocols.gb32960 import GB32960
+from protocols.gt06 import GT06
 from protocols.jt808 import JT808
+from protocols.modbus import MODBUS
+from protocols.native import NATIVE
 from protocols.protocol import DeviceProtocol
+from protocols.teltonika import TELTONIKA
 
 GROUP = "iotgw.protocols"
 """The entry points by which an installed package offers protocols. Each names a :class:`DeviceProtocol` object."""
 
-PROTOCOLS: dict[str, DeviceProtocol] = {protocol.name: protocol for protocol in (JT808,)}
+PROTOCOLS: dict[str, DeviceProtocol] = {protocol.name: protocol for protocol in (JT808, GT06, TELTONIKA, GB32960, MODBUS, NATIVE)}
 """Ours, by name, with the options they have by default."""
 
 _MEMBERS = ("name", "title", "port", "messages", "headers", "configure", "codec", "terminal", "decode", "explain", "build")
@@ -47,7 +52,7 @@ def _load(entry: EntryPoint) -> DeviceProtocol:
     try:
         protocol = entry.load()
     except Exception as error:
-        why = f"{type(error).__name__}: {error}"
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise RegistryError(
             f"{_package(entry)}: its protocol {entry.name!r} cannot be loaded ({why}): mend or uninstall it"
         ) from error

@@ -34,9 +34,10 @@ class Conversation:
         return Moment(self.time, 31.2, 121.5 + self.now / 10_000, 12.0, 36.0, 90.0, self.now / 100)
 
     def connect(self) -> None:
-        """A new link; what was under way on the last one is lost."""
+        """A new link; what was under way on the last one is lost. A moment later the platform knows who it is."""
         self.codec = self.protocol.codec()
         self.talk(self.terminal.connect())
+        self.pass_time(1)
 
     def report(self) -> list[Made]:
         """What the device has to say now, not sent yet."""

@@ -6,8 +6,15 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from random import Random
 
-from protocols.checksum import xor
+from protocols.checksum import crc16_x25, xor
+from protocols.gb32960.header import FRAME_BYTES, HEAD_BYTES, close_frame
+from protocols.gt06.frame import LONG, MIN_BYTES
 from protocols.jt808.header import ESCAPING, FLAG
+from protocols.modbus.frame import seal as modbus_seal
+from protocols.native.frame import CHECK_BYTES, MAX_PAYLOAD_BYTES
+from protocols.native.frame import HEAD_BYTES as NATIVE_HEAD_BYTES
+from protocols.native.frame import frame as native_frame
+from protocols.teltonika import stream as teltonika
 
 Seal = Callable[[bytes], bytes]
 
@@ -18,7 +25,52 @@ def seal_jt808(frame: bytes) -> bytes:
     return FLAG + ESCAPING.put(data[:-1] + bytes((xor(data[:-1]),))) + FLAG if data else frame
 
 
-SEALS: dict[str, Seal] = {"jt808": seal_jt808}
+def seal_gb32960(frame: bytes) -> bytes:
+    """The frame with its length and its check made to fit."""
+    if len(frame) < FRAME_BYTES:
+        return frame
+    head = frame[: HEAD_BYTES - 2] + (len(frame) - FRAME_BYTES & 0xFFFF).to_bytes(2, "big")
+    return close_frame(head, frame[HEAD_BYTES:-1])
+
+
+def seal_gt06(frame: bytes) -> bytes:
+    """The frame with its length, its check and its stop bits made to fit."""
+    if len(frame) < MIN_BYTES[LONG]:
+        return frame
+    width = 2 if frame[0] == LONG else 1
+    length = len(frame) - 4 - width & (0xFFFF if width == 2 else 0xFF)
+    checked = length.to_bytes(width, "big") + frame[2 + width : -4]
+    return frame[:2] + checked + crc16_x25(checked).to_bytes(2, "big") + b"\r\n"
+
+
+def seal_native(frame: bytes) -> bytes:
+    """The frame with its length and its check made to fit."""
+    if len(frame) < NATIVE_HEAD_BYTES + CHECK_BYTES:
+        return frame
+    payload = frame[NATIVE_HEAD_BYTES:-CHECK_BYTES][:MAX_PAYLOAD_BYTES]
+    return native_frame(frame[2], int.from_bytes(frame[5:7], "big"), payload)
+
+
+def seal_teltonika(data: bytes) -> bytes:
+    """The packet with its length and its check made to fit; what is none, as it is."""
+    inside = data[teltonika.HEAD_BYTES : -teltonika.CRC_BYTES]
+    is_packet = data.startswith(teltonika.PREAMBLE) and len(inside) >= teltonika.MIN_DATA_BYTES
+    return teltonika.frame(inside) if is_packet else data
+
+
+def seal_modbus(frame: bytes) -> bytes:
+    """The frame with a CRC that fits."""
+    return modbus_seal(frame[:-2]) if len(frame) > 2 else frame
+
+
+SEALS: dict[str, Seal] = {
+    "gt06": seal_gt06,
+    "gb32960": seal_gb32960,
+    "jt808": seal_jt808,
+    "modbus": seal_modbus,
+    "native": seal_native,
+    "teltonika": seal_teltonika,
+}
 """By protocol. One without an entry is fuzzed with frames whose checks mostly fail."""
 
 

@@ -21,6 +21,8 @@ LINK_LIMIT = 4 << 20
 """Bytes a link may hold, of all kinds."""
 QUIET_LIMIT = 16 << 10
 """Bytes a link may hold that has no message of several frames under way."""
+FRAMES_TO_RECOVER = {"jt808": 1}
+"""Whole frames behind a cut one after which a message must have come. Where a flag begins each, the first already."""
 CASES = [
     pytest.param(protocol, capture["frame"], id=capture["id"])
     for protocol in PROTOCOLS.values()
@@ -30,8 +32,13 @@ each_capture = pytest.mark.parametrize(("protocol", "frame"), CASES)
 each_protocol = pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
 
 
+def link(protocol: Any) -> Any:
+    """The platform's end of a link on which a device has logged in, for frames that do not tell who sends them."""
+    return protocol.codec(protocol.simulated_identity(0))
+
+
 def messages(protocol: Any, *chunks: bytes) -> list[Message]:
-    codec = protocol.codec()
+    codec = link(protocol)
     return [event for chunk in chunks for event in codec.receive(chunk, 0.0) if isinstance(event, Message)]
 
 
@@ -45,16 +52,20 @@ def test_bytes_come_to_the_same_however_reads_end(protocol: Any, frame: bytes) -
 
 
 @each_capture
-def test_a_frame_cut_anywhere_is_no_message_and_costs_no_other(protocol: Any, frame: bytes) -> None:
+def test_a_frame_cut_anywhere_is_no_message_and_the_link_finds_its_feet_again(protocol: Any, frame: bytes) -> None:
     good = messages(protocol, frame)
     for cut in range(1, len(frame) - 1):
-        codec = protocol.codec()
+        codec = link(protocol)
         assert codec.receive(frame[:cut], 0.0) == []
-        found = [event for event in codec.receive(frame, 0.0) if isinstance(event, Message)]
-        assert found == good, cut
-        codec = protocol.codec()
-        codec.receive(frame[:cut], 0.0)
         assert cut == 1 or [event.cause for event in codec.end() if isinstance(event, Malformed)] == ["cut"]
+        codec = link(protocol)
+        codec.receive(frame[:cut], 0.0)
+        # What follows may be taken for the rest: as many bytes as the frame has, or as a wrongly placed length tells.
+        for _ in range(FRAMES_TO_RECOVER.get(protocol.name, 30)):
+            found = [event for event in codec.receive(frame, 0.0) if isinstance(event, Message)]
+            if found:
+                break
+        assert found[-1:] == good, cut
 
 
 @each_capture
@@ -87,11 +98,11 @@ def test_explanation_covers_what_is_cut_or_damaged(protocol: Any, frame: bytes) 
 
 @each_protocol
 def test_a_link_holds_little_of_what_never_becomes_a_message(protocol: Any) -> None:
-    random, codec = Random(1), protocol.codec()
+    random, codec = Random(1), link(protocol)
     for _ in range(300):
         codec.receive(random.randbytes(4096), 0.0)
         assert held_bytes(codec) <= QUIET_LIMIT
-    codec = protocol.codec()
+    codec = link(protocol)
     for _ in range(300):
         codec.receive(b"\0" * 4096, 0.0)
         assert held_bytes(codec) <= QUIET_LIMIT
@@ -100,7 +111,7 @@ def test_a_link_holds_little_of_what_never_becomes_a_message(protocol: Any) -> N
 @each_protocol
 def test_a_link_holds_no_more_after_many_messages_than_after_a_few(protocol: Any) -> None:
     frames = [capture["frame"] for capture in captures(protocol.name)]
-    codec, held = protocol.codec(), []
+    codec, held = link(protocol), []
     for _ in range(30):
         for frame in frames:
             codec.receive(frame, 0.0)
@@ -112,7 +123,7 @@ def test_a_link_holds_no_more_after_many_messages_than_after_a_few(protocol: Any
 def test_work_grows_with_the_bytes_and_not_with_how_they_are_cut(protocol: Any) -> None:
     """A link that is fed byte by byte must not look at each byte again and again: what it holds stays below a frame."""
     stream = b"".join(chain.from_iterable([capture["frame"]] * 3 for capture in captures(protocol.name)))
-    codec, longest = protocol.codec(), max(len(capture["frame"]) for capture in captures(protocol.name))
+    codec, longest = link(protocol), max(len(capture["frame"]) for capture in captures(protocol.name))
     empty = held_bytes(codec)
     for at in range(0, len(stream), 1):
         codec.receive(stream[at : at + 1], 0.0)
