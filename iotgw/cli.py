@@ -161,6 +161,22 @@ def compile_command(protocol: DeviceProtocol, message: str, edition: str | None)
     print(source(next(iter(row.layouts.values())) if edition is None else row.layouts[edition]))
 
 
+@main.command("new-protocol")
+@click.argument("name")
+@click.option("--folder", type=click.Path(path_type=Path), help="The folder to write; NAME, here, by default.")
+def new_protocol(name: str, folder: Path | None) -> None:
+    """Write the folder of a new protocol: a package that works as it is, with captures and tests."""
+    from iotgw.new_protocol import NewProtocolError, next_steps, write_package
+
+    folder = folder or Path(name)
+    try:
+        write_package(name, folder, _protocols(_settings()))
+    except NewProtocolError as error:
+        click.echo(f"iotgw: {error}", err=True)
+        raise SystemExit(2) from error
+    print(next_steps(name, folder))
+
+
 @main.command()
 @click.argument("protocol", type=ProtocolName())
 @click.option("--to", "folder", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the pages.")
