@@ -18,11 +18,13 @@ from bench import handwritten
 from bench.timing import Timing, pin, time_all
 from protocols.compiler import compile
 from protocols.fields import Declaration
+from protocols.gt06.positions import LOCATION as LOCATION_GT06
 from protocols.jt808 import JT808
 from protocols.jt808.header import HEADERS
 from protocols.jt808.location import LOCATION_2013
 from protocols.jt808.messages import GENERAL_RESPONSE, MESSAGES
 from protocols.message import Message, Outcome
+from protocols.teltonika.records import CODEC_8, RECORDS
 
 LOCATION = bytes.fromhex(
     "000000000000000c02618e8006e2c5a0001e02bc005a240102030405"  # fixed fields
@@ -30,6 +32,14 @@ LOCATION = bytes.fromhex(
 )
 RESPONSE = bytes.fromhex("0001020000")
 HEADER = bytes.fromhex("02000030013912345678007b")
+RECORD = bytes.fromhex(
+    "000001907835 8db0 01 1941b81a 1941b81a 02db 0106 05 0000 ef 11"  # time, priority, place, event and number of elements
+    "07 ef01 f001 1505 c800 4503 0101 b300"  # ignition, moving, signal, sleep, GNSS, input, output
+    "06 b50009 b60005 42314a 180000 430f5f 440000"  # PDOP, HDOP, external voltage, speed, battery voltage and current
+    "03 c700001234 1000012d68 f1000059d9"  # trip, odometer, operator
+    "01 4e0000000000000000"  # iButton
+)
+POSITION = bytes.fromhex("1903070e0509c90286d5740500d2643e191302d4052b6701f4a30100010012d687")
 REGISTRATION = bytes.fromhex("001f00736364000000777777" + "2e3830382e37363534333231" + "01b2e24131323334")
 TIME = datetime(2024, 1, 2, tzinfo=UTC)
 NAMES = ("by hand", "compiled", "construct.compile()", "construct")
@@ -47,6 +57,8 @@ class Case(NamedTuple):
 
 CASES = (
     Case("location, five items", LOCATION_2013, LOCATION, handwritten.parse_location, handwritten.build_location),
+    Case("GT06 location", LOCATION_GT06["status and mileage"], POSITION, handwritten.parse_position, handwritten.build_position),
+    Case("Teltonika record, 17 elements", RECORDS[CODEC_8], RECORD, handwritten.parse_record, handwritten.build_record),
     Case("general response", GENERAL_RESPONSE, RESPONSE, handwritten.parse_response, handwritten.build_response),
     Case("header of 2013", HEADERS[False, False], HEADER, handwritten.parse_header, handwritten.build_header),
     Case("registration of 2011", MESSAGES[0x0100].layouts["2011"], REGISTRATION),

@@ -17,6 +17,18 @@ _BCD = {10 * high + low: 16 * high + low for high in range(10) for low in range(
 _OF_BCD = {byte: number for number, byte in _BCD.items()}
 _RESPONSE = struct.Struct(">HHB")
 _HEADER = struct.Struct(">HH6sH")
+_RECORD = struct.Struct(">QBiihHBHBB")
+_POSITION = struct.Struct(">6BBIIBHHBH3sBBBI")
+_PAIR_LAYOUTS = tuple(
+    (name, struct.Struct(layout)) for name, layout in (("io_1", ">BB"), ("io_2", ">BH"), ("io_4", ">BI"), ("io_8", ">B8s"))
+)
+_PRIORITIES = ("low", "high", "panic", "security")
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+_UPLOADS = (
+    *("interval", "distance", "corner", "ignition_change", "became_still", "network_lost", "ephemeris", "key", "power_on", 9),
+    *("still_new_time", "wifi", "commanded", "still", "still_interval", "tracking_ended"),
+)
+_DELIVERIES = ("live", "stored")
 RESULTS = ("success", "failure", "message_wrong", "not_supported", "alarm_confirmed")
 
 
@@ -127,3 +139,104 @@ def build_header(header: Mapping[str, Any]) -> bytes:
     if len(phone) != 6:
         raise ValueError(f"{header['phone']} has more than 12 digits")
     return _HEADER.pack(header["id"], header["attributes"], phone, header["sequence"])
+
+
+def parse_record(data: bytes) -> Values:
+    """Teltonika's record of Codec 8."""
+    stamp, priority, longitude, latitude, altitude, course, satellites, speed, event_id, total = _RECORD.unpack_from(data)
+    record = {
+        "time": _EPOCH + stamp * _MILLISECOND,
+        "priority": _PRIORITIES[priority] if priority < 4 else priority,
+        "longitude": longitude / 10_000_000,
+        "latitude": latitude / 10_000_000,
+        "altitude": altitude,
+        "course": course,
+        "satellites": satellites,
+        "speed": speed,
+        "event_id": event_id,
+        "total": total,
+    }
+    at = _RECORD.size
+    for name, pair in _PAIR_LAYOUTS:
+        start, at = at + 1, at + 1 + data[at] * pair.size
+        if at > len(data):
+            raise ValueError(name)
+        record[name] = list(pair.iter_unpack(data[start:at]))
+    return record
+
+
+def build_record(record: Values) -> bytes:
+    parts = [
+        _RECORD.pack(
+            round((record["time"] - _EPOCH) / _MILLISECOND),
+            _PRIORITIES.index(record["priority"]),
+            round(record["longitude"] * 10_000_000),
+            round(record["latitude"] * 10_000_000),
+            record["altitude"],
+            record["course"],
+            record["satellites"],
+            record["speed"],
+            record["event_id"],
+            record["total"],
+        )
+    ]
+    for name, pair in _PAIR_LAYOUTS:
+        pairs = record[name]
+        parts.append(bytes((len(pairs),)))
+        parts += [pair.pack(id, value) for id, value in pairs]
+    return b"".join(parts)
+
+
+def parse_position(body: bytes) -> Values:
+    """GT06's position 0x22 with cell, ignition and mileage."""
+    if body[18] & 0x80:
+        raise ValueError("a network code of two bytes")
+    unpacked = _POSITION.unpack_from(body)
+    gps, latitude, longitude, speed, course, mcc, mnc, lac, cell, acc, upload, delivery, mileage = unpacked[6:]
+    time: datetime | bytes
+    try:
+        year, month, day, hour, minute, second = unpacked[:6]
+        time = datetime(2000 + year, month, day, hour, minute, second, 0, UTC)
+    except ValueError:
+        time = body[:6]
+    return {
+        "time": time,
+        "gps": gps,
+        "latitude": latitude / 1_800_000,
+        "longitude": longitude / 1_800_000,
+        "speed": speed,
+        "course": course,
+        "mcc": mcc,
+        "mnc": mnc,
+        "lac": lac,
+        "cell_id": int.from_bytes(cell, "big"),
+        "acc": acc,
+        "upload": _UPLOADS[upload] if upload < len(_UPLOADS) else upload,
+        "delivery": _DELIVERIES[delivery] if delivery < len(_DELIVERIES) else delivery,
+        "odometer_km": mileage / 1000,
+        "extra": body[_POSITION.size :],
+    }
+
+
+def build_position(position: Values) -> bytes:
+    time = position["time"]
+    digits = (time.year - 2000, time.month, time.day, time.hour, time.minute, time.second) if isinstance(time, datetime) else time
+    return (
+        _POSITION.pack(
+            *digits,
+            position["gps"],
+            round(position["latitude"] * 1_800_000),
+            round(position["longitude"] * 1_800_000),
+            position["speed"],
+            position["course"],
+            position["mcc"],
+            position["mnc"],
+            position["lac"],
+            position["cell_id"].to_bytes(3, "big"),
+            position["acc"],
+            _UPLOADS.index(position["upload"]),
+            _DELIVERIES.index(position["delivery"]),
+            round(position["odometer_km"] * 1000),
+        )
+        + position["extra"]
+    )

@@ -62,4 +62,5 @@ class RunningStack:
         return start_child(*command, name="simulate", **self.environment)
 
     def reports(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.command("reports", "--limit", "100000", "--json").stdout.splitlines()]
+        rows: list[dict[str, Any]] = json.loads(self.command("reports", "--limit", "100000", "--json").stdout)
+        return rows

@@ -5,15 +5,12 @@ Source: Concox GPS Tracker Communication Protocol (GT06) v1.8.1, chapter 5; JM-V
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from construct import Array, Bytes, IfThenElse, Int8ub, Int16ub, Int24ub, Int32ub, Int64ub, Prefixed, Struct, this
 
 from protocols.fields import BinaryTime, Bit, Choice, Count, Flags, Option, Scaled, Text
 from protocols.gt06.rows import EXTRA
-
-if TYPE_CHECKING:
-    pass
 
 TIME = "time" / BinaryTime(0) * "Date and time, in the zone of the login 日期时间"
 TIME_BYTES = 6

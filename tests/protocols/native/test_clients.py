@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from random import Random
 
@@ -13,46 +11,18 @@ import pytest
 
 from protocols.native import NATIVE
 from protocols.native.sensors import Sensors
+from tests.clients import NAMES, compiled, environment, example
 from tests.protocols.native.frames import HERE
 from tests.protocols.native.platform import Platform
 
-CLIENTS = Path(__file__).parents[3] / "clients"
 ANSWER_MS = 400
 SECONDS = 20
-PYTHON = "import sys, iotgw_client as client; client.ANSWER_MS = {}; sys.exit(client.main(sys.argv[1:]))"
 
 
-@pytest.fixture(scope="session")
-def compiler() -> str:
-    found = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if found is None:
-        reason = "the C client needs a compiler (no cc, gcc or clang found)"
-        if os.environ.get("IOTGW_TEST_REQUIRE") == "all":
-            pytest.fail(f"needed by IOTGW_TEST_REQUIRE=all: {reason}", pytrace=False)
-        pytest.skip(reason)
-    return found
-
-
-def compiled(compiler: str, source: Path, program: Path, *more: str) -> list[str]:
-    flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1", f"-I{CLIENTS / 'c'}", *more]
-    made = subprocess.run([compiler, *flags, "-o", program, source], capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr
-    return [str(program)]
-
-
-@pytest.fixture(scope="session")
-def c_client(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    program = tmp_path_factory.mktemp("client") / "example"
-    return compiled(compiler, CLIENTS / "c/example.c", program, f"-DIOTGW_ANSWER_MS={ANSWER_MS}u")
-
-
-@pytest.fixture(params=["c", "python"])
-def client(request: pytest.FixtureRequest) -> list[str]:
+@pytest.fixture(scope="session", params=NAMES)
+def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The words that start a client."""
-    if request.param == "c":
-        words: list[str] = request.getfixturevalue("c_client")
-        return words
-    return [sys.executable, "-c", PYTHON.format(ANSWER_MS)]
+    return example(request.param, tmp_path_factory.mktemp("client"), ANSWER_MS)
 
 
 class Run:
@@ -62,8 +32,8 @@ class Run:
         self.state, path = folder / "state", folder / "picture.jpg"
         path.write_bytes(data)
         words = ["127.0.0.1", str(platform.port), "board-7", "k9-secret", str(path), str(self.state), str(seconds)]
-        environment = {**os.environ, "PYTHONPATH": str(CLIENTS / "python"), "PYTHONIOENCODING": "utf-8"}
-        done = subprocess.run([*client, *words], capture_output=True, text=True, timeout=SECONDS, env=environment)
+        env = {**os.environ, **environment()}
+        done = subprocess.run([*client, *words], capture_output=True, text=True, timeout=SECONDS, env=env)
         self.status, self.errors = done.returncode, done.stderr
         self.lines = done.stdout.splitlines()
 
@@ -262,7 +232,7 @@ int main(void) {
 @pytest.mark.parametrize(
     "without", [(), ("-DIOTGW_NO_COMMANDS",), ("-DIOTGW_NO_DOWNLOADS",), ("-DIOTGW_NO_COMMANDS", "-DIOTGW_NO_DOWNLOADS")], ids=str
 )
-def test_the_header_by_itself(compiler: str, tmp_path: Path, without: tuple[str, ...]) -> None:
+def test_the_header_by_itself(tmp_path: Path, without: tuple[str, ...]) -> None:
     source = tmp_path / "minimal.c"
     source.write_text(MINIMAL)
-    assert subprocess.run(compiled(compiler, source, tmp_path / "minimal", *without)).returncode == 0
+    assert subprocess.run(compiled(source, tmp_path / "minimal", *without)).returncode == 0
