@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 from enum import StrEnum
 from pathlib import Path
@@ -104,6 +106,12 @@ class Settings(BaseSettings):
     def _check_database(cls, value: str) -> str:
         return value and _with_scheme(value, ("sqlite", "postgresql", "postgres"), "postgresql://user:password@host/name")
 
+    @field_validator("protocols")
+    @classmethod
+    def _read_options(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """The environment knows text only: a number, true, false or a table is meant as one, as JSON writes it."""
+        return {name: {option: _option(given) for option, given in table.items()} for name, table in value.items()}
+
     @model_validator(mode="before")
     @classmethod
     def _read_secret_files(cls, values: dict[str, object]) -> dict[str, object]:
@@ -146,6 +154,15 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+
+
+def _option(given: Any) -> Any:
+    if not isinstance(given, str) or not re.fullmatch(r"true|false|-?\d{1,18}|-?\d+\.\d+|\{.*\}|\[.*\]", given.strip(), re.DOTALL):
+        return given
+    try:
+        return json.loads(given)
+    except ValueError:
+        return given
 
 
 def _with_scheme(url: str, schemes: tuple[str, ...], example: str) -> str:

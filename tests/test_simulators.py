@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from protocols import Camera
 from protocols.registry import PROTOCOLS
 from tests.servers import Child, wait_until
 from tests.stacks import RunningStack
@@ -17,12 +18,20 @@ def acked(ledger: Path) -> int:
     return ledger.read_text().count("\n") if ledger.exists() else 0
 
 
+def photos(name: str) -> dict[str, float]:
+    """Photos now and then, if the protocol's devices have a camera."""
+    protocol = PROTOCOLS[name]
+    return {"photos-every": 10} if isinstance(protocol.terminal(protocol.simulated_identity(0)), Camera) else {}
+
+
 def simulate_and_kill(
     start_child: Callable[..., Child], stack: RunningStack, folder: Path, protocols: list[str], least: int, **plan: object
 ) -> list[str]:
     """Run fleets side by side, kill the worker once each has ``least`` acks, and verify; verify's last line of each."""
     ledgers = {name: folder / f"{name}.jsonl" for name in protocols}
-    fleets = {name: stack.simulate(start_child, ledger, name, settle=90, **plan) for name, ledger in ledgers.items()}
+    fleets = {
+        name: stack.simulate(start_child, ledger, name, settle=90, **plan, **photos(name)) for name, ledger in ledgers.items()
+    }
     for name, fleet in fleets.items():
         fleet.wait_until(lambda name=name: acked(ledgers[name]) >= least, f"{least} acks of {name}", 120)
     before = stack.pid("worker")

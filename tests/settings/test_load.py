@@ -154,3 +154,22 @@ def test_an_unusable_listener_or_option_ends_the_gateway_with_status_2(listen, s
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith(said)
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("16", 16),
+        ("false", False),
+        ("0.5", 0.5),
+        ("+08:00", "+08:00"),
+        ('{"35": "fmb"}', {"35": "fmb"}),
+        ("{no table}", "{no table}"),
+        ("/etc/iotgw/modbus", "/etc/iotgw/modbus"),
+        ("007", "007"),
+    ],
+)
+def test_options_of_protocols_come_from_the_environment_as_what_they_mean(monkeypatch, given, meant):
+    monkeypatch.setenv("IOTGW_PROTOCOLS__GT06__ZONE", given)
+    found = load().protocols["gt06"]["zone"]
+    assert (found, type(found)) == (meant, type(meant))

@@ -47,7 +47,7 @@ def run(*messages: IngestMessage, batch: str = "b1") -> None:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The fake protocol in place, and pauses written down instead of slept."""
     pauses: list[float] = []
-    monkeypatch.setitem(ingest.PROTOCOLS, "fake", FAKE)
+    monkeypatch.setitem(ingest.protocols, "fake", FAKE)
     monkeypatch.setattr(ingest, "_patience", Patience(sleep=pauses.append))
     return pauses
 

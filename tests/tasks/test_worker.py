@@ -78,7 +78,7 @@ def test_a_batch_sent_to_the_broker_is_stored_and_receipted(
     worker.wait_until(lambda: receipts(mailbox_client), "the receipt is in the mailbox")
     assert receipts(mailbox_client) == {"b1": {2: Outcome.QUARANTINED}}
     rows = Report.objects.filter(device__identity=device_message(1).identity).order_by("time")
-    assert [(row.time.minute, round(row.latitude or 0, 4), row.speed_kmh) for row in rows] == [(1, 31.25, 60), (2, 31.25, 60)]
+    assert [(row.time.minute, round(row.latitude or 0, 4), row.speed_kmh) for row in rows] == [(1, 31.2, 36), (2, 31.2, 36)]
     assert Quarantine.objects.get().error_cause == "unknown-protocol"
     assert worker.stop() == 0
     assert "Traceback" not in worker.output()
