@@ -61,6 +61,8 @@ class GatewayService(Service):
         self.gateway.start()
         self._statistics.start(self._settings.statistics_seconds, now=False)
         for protocol, endpoint in self._endpoints:
+            for text in protocol.warnings:
+                log.warning("check the options", setting=f"protocols.{protocol.name}", warning=text)
             listening = endpoint.listen(LinkFactory(self.gateway, protocol))
             listening.addCallbacks(self._listening, self._not_listening, callbackArgs=(protocol,), errbackArgs=(protocol,))
         if not self._could_listen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from protocols.filling import fill
@@ -16,6 +16,11 @@ class BaseProtocol:
     title: str
     port: int
     messages: Mapping[int, MessageRow]
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """None, unless it says otherwise."""
+        return ()
 
     def configure(self, options: Mapping[str, Any]) -> Self:
         """A protocol without options, unless it says otherwise."""

@@ -109,6 +109,10 @@ class DeviceProtocol(Protocol):
         Raises: ValueError, with the option's name and what it may be.
         """
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What an operator should know of its options: they work, but perhaps not as they are meant."""
+
     def codec(self, identity: str = "") -> Codec:
         """The platform's end of a new link; with an identity, of one on which that device has logged in already."""
 

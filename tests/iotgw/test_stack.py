@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,16 @@ def test_a_taken_port_is_said(start_child, tmp_path):
             "-m", "iotgw", "up", IOTGW_VAR=str(tmp_path / "var"), **listening(jt808=f"tcp:{port}:interface=127.0.0.1")
         )
         child.wait_until(lambda: "cannot listen, set another endpoint" in child.output(), "it says so")
+
+
+def test_maps_that_ask_too_much_of_a_line_are_said_at_start(start_child, tmp_path):
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    for file in (resources.files("protocols.modbus") / "demo").iterdir():
+        (maps / file.name).write_text(file.read_text("utf-8").replace("link_latency_ms = 200", "link_latency_ms = 3000"), "utf-8")
+    stack = RunningStack(start_child, tmp_path / "var", IOTGW_PROTOCOLS__MODBUS__MAPS=str(maps))
+    assert "line SIM needs" in stack.child.output()
+    assert stack.child.stop() == 0
 
 
 def test_a_long_path_is_no_obstacle(start_child, tmp_path):
