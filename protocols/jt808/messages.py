@@ -21,7 +21,6 @@ from protocols.jt808.rows import (
     PLATFORM_GENERAL_RESPONSE,
     TERMINAL_GENERAL_RESPONSE,
     Answer,
-    Direction,
     MessageType,
 )
 from protocols.jt808.terminal_management import (
@@ -53,7 +52,6 @@ __all__ = [
     "REGISTRATION_ACCEPTED",
     "TERMINAL_GENERAL_RESPONSE",
     "Answer",
-    "Direction",
     "MessageType",
     "answer_of",
 ]

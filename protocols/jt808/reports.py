@@ -12,9 +12,10 @@ from protocols.fields import FlagWord
 from protocols.items import Entries
 from protocols.jt808.header import is_2019, is_header, read_header
 from protocols.jt808.location import LOCATION_2013, LOCATION_2019, LOCATION_ITEMS
-from protocols.jt808.messages import LOCATION, LOCATION_BATCH, MESSAGES, MULTIMEDIA_DATA, Direction
+from protocols.jt808.messages import LOCATION, LOCATION_BATCH, MESSAGES, MULTIMEDIA_DATA
 from protocols.message import Message
 from protocols.report import Decoded, DecodeError, Report
+from protocols.rows import Direction
 
 _HEMISPHERES = ("south", "west")
 _SEQUENCE_BYTES = 2

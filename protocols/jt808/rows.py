@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from construct import GreedyBytes, Int16ub, Struct
 
+from protocols.rows import Direction
+
 TERMINAL_GENERAL_RESPONSE = 0x0001
 PLATFORM_GENERAL_RESPONSE = 0x8001
 LOWEST_DOWNLINK_ID = 0x8000
@@ -18,15 +20,6 @@ EMPTY = Struct(EXTRA)
 """Of messages without a body, to which some terminals add battery or signal."""
 
 Choose = Callable[[bytes, bool], Struct]
-
-
-class Direction(Enum):
-    """Who sends a message."""
-
-    UP = "up"
-    """The terminal."""
-    DOWN = "down"
-    """The platform."""
 
 
 class Answer(Enum):

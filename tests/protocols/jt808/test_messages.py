@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from protocols import Decoded
 from protocols.jt808 import JT808
 from protocols.jt808.header import is_2019, read_header
-from protocols.jt808.messages import MESSAGES, Answer, Direction, answer_of
+from protocols.jt808.messages import MESSAGES, Answer, answer_of
 from protocols.report import digest
+from protocols.rows import Direction
 from tests.protocols.captures import captures
 from tests.protocols.jt808.frames import LOCATION_BODY, only, up
 

@@ -19,8 +19,8 @@ import pytest
 from protocols import Malformed, Message
 from protocols.jt808 import JT808
 from protocols.jt808.header import close_frame, is_2019, read_header
-from protocols.jt808.messages import Direction
 from protocols.jt808.parameters import PARAMETERS, TABLE
+from protocols.rows import Direction
 from tests.protocols.captures import Capture, captures
 from tests.protocols.jt808.frames import only, receive
 from tests.protocols.jt808.source_fields import parameters, translated, wire
