@@ -17,9 +17,10 @@ from datetime import datetime
 from protocols.framing import SAMPLE_BYTES
 from protocols.message import Event, Malformed, Message, Outcome
 from protocols.modbus import kinds
+from protocols.modbus.frame import is_mbap
 from protocols.modbus.line import Line
 from protocols.modbus.registration import BLANKS, MAX_BYTES
-from protocols.modbus.site import Dtu, Maps
+from protocols.modbus.site import Dtu, Maps, unmapped_dtu
 from protocols.modbus.writing import wanted
 
 QUIET_SECONDS = 0.5
@@ -35,6 +36,8 @@ class ModbusCodec:
         self._buffer = bytearray()
         self._quiet_at = 0.0
         self._now = 0.0
+        self._stranger = ""
+        """A device of no map on whose link frames are only looked at: nothing is known of its line, and it is asked nothing."""
         if identity:
             self._begin(identity)
 
@@ -46,6 +49,8 @@ class ModbusCodec:
 
     def receive(self, data: bytes, now: float) -> Sequence[Event]:
         self._now = now
+        if self._line is None and self._stranger:
+            self._line = Line(unmapped_dtu("mbap" if is_mbap(data) else "rtu"), self._stranger, b"")
         if self._line is not None:
             return self._line.receive(data, now)
         events = self._quiet(now)
@@ -90,7 +95,8 @@ class ModbusCodec:
         """As if this DTU had registered and were stored already."""
         known = self._maps.dtu(identity) or self._maps.dtu(identity.rpartition("/")[0])
         if known is None:
-            raise ValueError(f"{identity} is none of the DTUs in the maps")
+            self._stranger = identity
+            return
         dtu, registration = known
         self._line = Line(dtu, dtu.identity(registration), registration)
         self._line.admit()

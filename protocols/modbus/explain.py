@@ -11,9 +11,9 @@ from construct import Int8ub, Int16ub, Struct
 from protocols.checksum import crc16_modbus
 from protocols.explain import explain
 from protocols.explanation import Field, Label, branch, unread
-from protocols.modbus.frame import FRAMINGS
+from protocols.modbus.frame import FRAMINGS, is_mbap
 from protocols.modbus.messages import FUNCTION_NAMES
-from protocols.modbus.pdu import EXCEPTION_BIT, layout, sizes
+from protocols.modbus.pdu import EXCEPTION_BIT, layout
 from protocols.modbus.registration import BLANKS
 from protocols.modbus.site import Maps
 
@@ -39,7 +39,7 @@ def explain_frame(data: bytes, maps: Maps) -> Field:
         text = _text(data, maps)
         if text is not None:
             return text
-    return _mbap(data) if _is_mbap(data) else _rtu(data)
+    return _mbap(data) if is_mbap(data) else _rtu(data)
 
 
 def _text(data: bytes, maps: Maps) -> Field | None:
@@ -53,11 +53,6 @@ def _text(data: bytes, maps: Maps) -> Field | None:
     if maps.is_heartbeat(bare):
         return branch(Label("frame"), [Field("heartbeat", "Heartbeat 心跳包", 0, data, bare.decode("ascii", "replace"))])
     return None
-
-
-def _is_mbap(data: bytes) -> bool:
-    """Whether this is rather a frame of Modbus TCP than one whose CRC is wrong."""
-    return not FRAMINGS["rtu"].is_frame(data) and FRAMINGS["mbap"].is_frame(data) and bool(sizes(data[7:]))
 
 
 def _rtu(data: bytes) -> Field:

@@ -155,3 +155,8 @@ def _checked(data: bytearray, at: int, size: int) -> int:
 
 
 FRAMINGS: dict[str, Framing] = {framing.name: framing for framing in (Rtu(), Mbap())}
+
+
+def is_mbap(data: bytes) -> bool:
+    """Whether this is rather a frame of Modbus TCP than one of RTU whose CRC is wrong."""
+    return not FRAMINGS["rtu"].is_frame(data) and FRAMINGS["mbap"].is_frame(data) and bool(sizes(data[7:]))

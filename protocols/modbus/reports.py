@@ -155,6 +155,9 @@ def _frame(report: Report, body: bytes) -> Decoded:
         details = values(declared, read(declared, body[2:]))
     except DecodeError as error:
         return Decoded([report], error)
+    if "registers" in details:
+        raw = bytes.fromhex(details["registers"])
+        details["registers"] = [int.from_bytes(raw[at : at + 2], "big") for at in range(0, len(raw), 2)]
     report.values.update({"is": word, **details})
     return Decoded([report])
 

@@ -42,6 +42,12 @@ class Dtu(NamedTuple):
         return registration.decode("ascii") if self.rule.is_pattern else self.id
 
 
+def unmapped_dtu(framing: str) -> Dtu:
+    """A DTU of which no map tells anything."""
+    nobody = Label("", "")
+    return Dtu("", nobody, Rule((), ""), "connect", (), 60.0, 0.0, 9600, FRAMINGS[framing], LinePlan((), 0.0))
+
+
 class Maps:
     """All that an operator has written."""
 

@@ -6,6 +6,7 @@ import pytest
 
 from iotgw.decode import decode_line
 from protocols.registry import PROTOCOLS
+from tests.protocols.captures import captures
 
 JT808 = PROTOCOLS["jt808"]
 HEARTBEAT = "7e000200000123456789017fff0a7e"
@@ -120,3 +121,18 @@ def test_lines_do_not_know_of_each_other() -> None:
     assert decode(HEARTBEAT) == decode(HEARTBEAT)
     first = "7e0801200500123456789002de001a00022808000102537e"
     assert decode(first)["ok"] is decode(first)["ok"] is False
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_capture_is_decoded_alone(name: str) -> None:
+    for capture in captures(name):
+        line = decode_line(PROTOCOLS[name], capture["hex"])
+        assert line["ok"], (capture["id"], line)
+        assert line["kind"] == capture["kind"]
+        assert json.loads(json.dumps(line)) == line
+
+
+def test_who_has_logged_in_is_told_or_not_known() -> None:
+    position = "787826221903070e0509c90286d5740500d2643e191302d4052b6701f4a30100010012d6870102f2890d0a"
+    assert decode_line(PROTOCOLS["gt06"], position)["identity"] is None
+    assert decode_line(PROTOCOLS["gt06"], position, "490154203237518")["identity"] == "490154203237518"

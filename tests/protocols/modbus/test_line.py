@@ -282,7 +282,7 @@ def test_strange_frames_are_told_of_once_a_minute() -> None:
         link.receive(frame, 1.0)
     (told,) = link.of("unasked_frame")
     assert told.body == frame[:-2]
-    assert link.values("unasked_frame") == [{"unit": 9, "function": 3, "data": "021234", "is": "answer", "registers": "1234"}]
+    assert link.values("unasked_frame") == [{"unit": 9, "function": 3, "data": "021234", "is": "answer", "registers": [0x1234]}]
     assert link.malformed == ["unasked"] * 4
     link.receive(frame, 60.0)
     assert len(link.of("unasked_frame")) == 2

@@ -115,8 +115,16 @@ def test_an_identity_given_is_a_dtu_that_has_registered() -> None:
     for identity in ("SIM000042", "SIM000042/1"):
         codec = MODBUS.codec(identity)
         assert codec.deadline == 0.0
-    with pytest.raises(ValueError, match="XYZ is none of the DTUs"):
-        MODBUS.codec("XYZ")
+
+
+@pytest.mark.parametrize("hex_text", ["110306ae415652434049ad", "000100000009110306ae4156524340"], ids=["rtu", "mbap"])
+def test_of_an_identity_in_no_map_frames_are_looked_at_and_nothing_is_asked(hex_text: str) -> None:
+    codec = MODBUS.codec("XYZ")
+    (message,) = codec.receive(bytes.fromhex(hex_text), 0.0)
+    assert (message.identity, MODBUS.kind_name(message.kind)) == ("XYZ", "unasked_frame")  # type: ignore[union-attr]
+    (report,) = MODBUS.decode(message).reports  # type: ignore[arg-type]
+    assert report.values["registers"] == [0xAE41, 0x5652, 0x4340]
+    assert codec.deadline is None
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,8 @@ def test_both_clients_have_sent_the_same_kinds() -> None:
 @each
 def test_strict(capture: Capture) -> None:
     message = only(capture["frame"])
-    assert (message.identity, message.kind, message.sequence) == (
-        capture["identity"] if capture["kind"] == 1 else message.identity,
+    assert (message.identity, NATIVE.kind_name(message.kind), message.sequence) == (
+        capture["identity"] if capture["kind"] == "hello" else message.identity,
         capture["kind"],
         capture["sequence"],
     )
