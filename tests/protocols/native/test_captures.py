@@ -24,7 +24,8 @@ def test_both_clients_have_sent_the_same_kinds() -> None:
     by_client = {
         name: sorted(capture["kind"] for capture in CAPTURES if capture["id"].startswith(name)) for name in ("c/", "python/")
     }
-    assert by_client["c/"] == by_client["python/"] == [1, 2, 3, 4, 5, 5, 6, 7]
+    assert by_client["c/"] == by_client["python/"]
+    assert set(by_client["c/"]) == {"hello", "describe", "readings", "file_begin", "file_data", "file_end", "result"}
 
 
 @each
