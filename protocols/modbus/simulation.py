@@ -32,6 +32,7 @@ _DEFAULT = (100.0, 20.0)
 _PERIOD_SECONDS = 3600.0
 _JITTER = 0.05
 _PER_HOUR = 6.0
+"""How fast a counter goes: an energy, a volume. Seconds, and what has no unit, go with the clock."""
 _NOON = Moment(datetime(2026, 3, 1, 12, tzinfo=UTC), 31.2, 121.5)
 _OBJECTS = ((0, b"IOTGW"), (2, b"1.0"))
 
@@ -167,9 +168,9 @@ class SimulatedUnit:
         """A counter: it goes on with the time, by one step at least from read to read, and never back."""
         step = 0.05 if point.format.is_float else float(point.scale)
         begun = self._seed(point.key) % 5000 * (1.0 if point.unit else step)
-        hours = max(0.0, time - self._began) / 3600
+        rate = _PER_HOUR / 3600 if point.unit not in ("", "s") else 1.0
         last = self._counters.get(point.key, begun)
-        value = self._counters[point.key] = max(last + step, begun + hours * _PER_HOUR * (1.0 if point.unit else 0.0))
+        value = self._counters[point.key] = max(last + step, begun + max(0.0, time - self._began) * rate)
         if point.format.is_float:
             return self._fitted(point, value)
         return round((value - float(point.offset)) / float(point.scale)) % (

@@ -29,8 +29,9 @@ def test_the_plan_of_the_meter_and_the_relay_board() -> None:
     assert planned() == EXPECTED
 
 
-def test_the_demo_has_the_same_plan_and_a_running_time_of_the_board() -> None:
-    assert planned(MODBUS) == EXPECTED | {(2, "fast"): (*EXPECTED[2, "fast"], Block(3, 0x20, 2))}
+def test_the_demo_has_the_same_plan_and_running_times() -> None:
+    more = {(1, "once"): (Block(3, 0x30, 6), Block(3, 0x100, 1)), (2, "fast"): (*EXPECTED[2, "fast"], Block(3, 0x20, 2))}
+    assert planned(MODBUS) == EXPECTED | more
 
 
 def model(text: str):  # type: ignore[no-untyped-def]

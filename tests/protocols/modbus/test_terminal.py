@@ -224,3 +224,16 @@ def test_its_units_refuse_what_units_refuse(asked: str, answer: str) -> None:
     data = bytes.fromhex(asked)
     unit = MODBUS.terminal(IDENTITY)._units[data[0]]
     assert unit.answer(Request(data[0], data[1], data[2:]).pdu) == bytes.fromhex(answer)
+
+
+def test_no_two_readings_are_alike_not_even_those_of_another_run_or_link() -> None:
+    first, second = Wire(), Wire()
+    first.run(120)
+    first.connect()
+    first.run(60)
+    second.now = 400.0
+    second.connect()
+    second.run(120)
+    readings = [one for wire in (first, second) for one in wire.stored if one[1] == "reading"]
+    assert len(readings) > 90
+    assert len(set(readings)) == len(readings)
