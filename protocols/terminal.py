@@ -58,8 +58,11 @@ class Terminal(Protocol):
     heartbeat_seconds: float
     """How often it says that it is there."""
 
-    def connect(self) -> bytes:
-        """A new link is up: what the device sends first. What was not acked on the last one is not acked yet."""
+    def connect(self, moment: Moment | None = None) -> bytes:
+        """A new link is up: what the device sends first. What was not acked on the last one is not acked yet.
+
+        ``moment`` is now and here; None for a device that has no clock before the platform tells it the time.
+        """
 
     def receive(self, data: bytes) -> Sequence[TerminalEvent]:
         """Take the platform's bytes: what to send now, what is acked, and reports that were asked for, in order.

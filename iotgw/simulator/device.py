@@ -99,7 +99,7 @@ class Device:
         self._transport = transport
         self._sent_at.clear()
         self._waiting = {sequence: kept.made for sequence, kept in self._kept.items()}
-        transport.write(self._terminal.connect())
+        transport.write(self._terminal.connect(self._track.moment(datetime.now(UTC))))
 
     def link_down(self) -> None:
         self._transport = None

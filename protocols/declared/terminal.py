@@ -54,7 +54,7 @@ class DeclaredTerminal:
     def is_online(self) -> bool:
         return self._is_online
 
-    def connect(self) -> bytes:
+    def connect(self, moment: Moment | None = None) -> bytes:
         self._splitter = self._protocol.down_frame.splitter()
         self._under_way.clear()
         self._login = None

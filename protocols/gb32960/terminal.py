@@ -106,7 +106,8 @@ class GB32960Terminal:
     def is_online(self) -> bool:
         return self._is_online
 
-    def connect(self) -> bytes:
+    def connect(self, moment: Moment | None = None) -> bytes:
+        self._clock = moment.time if moment else self._clock
         self._is_online = False
         self._splitter = FrameSplitter(MAX_DATA_BYTES + FRAME_BYTES)
         self._awaited.clear()

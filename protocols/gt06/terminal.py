@@ -71,7 +71,7 @@ class GT06Terminal:
     def is_online(self) -> bool:
         return self._is_online
 
-    def connect(self) -> bytes:
+    def connect(self, moment: Moment | None = None) -> bytes:
         self._is_online = False
         self._splitter = _splitter()
         self._login = self._take_sequence()

@@ -70,7 +70,7 @@ class JT808Terminal:
     def is_online(self) -> bool:
         return self._is_online
 
-    def connect(self) -> bytes:
+    def connect(self, moment: Moment | None = None) -> bytes:
         self._is_online = False
         self._splitter = DelimitedSplitter(FLAG, MAX_RUN_BYTES)
         return self._register() if self._code is None else self._authenticate(self._code)

@@ -59,7 +59,8 @@ class ModbusTerminal:
     def is_online(self) -> bool:
         return self._is_online
 
-    def connect(self) -> bytes:
+    def connect(self, moment: Moment | None = None) -> bytes:
+        self._go_on(moment)
         self._is_online = False
         self._buffer = bytearray()
         self._kept = b""
@@ -86,8 +87,7 @@ class ModbusTerminal:
 
     def report(self, moment: Moment) -> Sequence[Made]:
         """Nothing: its units go on with the time, and are asked."""
-        for unit in self._units.values():
-            unit.moment = moment
+        self._go_on(moment)
         return []
 
     def send(self, waiting: Sequence[Made]) -> tuple[bytes, int]:
@@ -95,6 +95,10 @@ class ModbusTerminal:
 
     def heartbeat(self) -> bytes:
         return next(iter(self._dtu.heartbeats), b"")
+
+    def _go_on(self, moment: Moment | None) -> None:
+        for unit in self._units.values():
+            unit.moment = moment or unit.moment
 
     def _asked(self, frame: bytes) -> list[TerminalEvent]:
         """A request: who is asked answers, and what is known to be stored by it is told."""

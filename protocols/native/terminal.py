@@ -91,7 +91,7 @@ class NativeTerminal:
     def is_online(self) -> bool:
         return self._is_online
 
-    def connect(self) -> bytes:
+    def connect(self, moment: Moment | None = None) -> bytes:
         self._is_online = False
         self._in_flight.clear()
         self._splitter = MarkedSplitter((SHAPE,), MAX_FRAME_BYTES, fault)

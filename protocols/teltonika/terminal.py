@@ -71,7 +71,7 @@ class TeltonikaTerminal:
     def is_online(self) -> bool:
         return self._is_online
 
-    def connect(self) -> bytes:
+    def connect(self, moment: Moment | None = None) -> bytes:
         self._is_online, self._under_way, self._held, self._is_empty_told = False, (), b"", False
         return compile(IMEI).build({"imei": self.identity})
 

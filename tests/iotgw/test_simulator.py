@@ -34,8 +34,9 @@ class LineTerminal:
         self.window = 100
         self.is_answered = True
 
-    def connect(self) -> bytes:
+    def connect(self, moment: Moment | None = None) -> bytes:
         self.is_online = False
+        self.connected_at = moment
         return b"hello\n"
 
     def receive(self, data: bytes) -> Sequence[TerminalEvent]:
@@ -94,6 +95,12 @@ def test_nothing_is_sent_before_the_device_is_let_in(field):
     assert field.sent() == ["hello"]
     field.device.receive(b"ok")
     assert field.sent() == ["1 body 1"]
+
+
+def test_the_terminal_is_told_where_and_when_its_link_comes_up(field):
+    moment = field.terminal.connected_at
+    assert abs((moment.time - datetime.now(UTC)).total_seconds()) < 60
+    assert (moment.latitude, moment.longitude) == (Track.begin("dev").latitude, Track.begin("dev").longitude)
 
 
 def test_a_report_is_kept_until_its_ack(field):

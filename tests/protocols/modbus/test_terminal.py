@@ -36,7 +36,10 @@ class Wire:
 
     def connect(self) -> None:
         self.codec = self.protocol.codec()
-        self.take(self.codec.receive(self.terminal.connect(), self.now))
+        self.take(self.codec.receive(self.terminal.connect(self.moment()), self.now))
+
+    def moment(self) -> Moment:
+        return Moment(NOON + timedelta(seconds=self.now), 31.2, 121.5)
 
     def take(self, events: Any) -> None:
         for event in events:
@@ -59,7 +62,7 @@ class Wire:
         assert self.codec.ack(message, outcome, NOON) == b""
 
     def ask(self, data: bytes) -> None:
-        self.terminal.report(Moment(NOON + timedelta(seconds=self.now), 31.2, 121.5))
+        self.terminal.report(self.moment())
         known = {made.sequence: made for made in self.acked}
         for event in self.terminal.receive(data):
             if isinstance(event, Send):
