@@ -20,7 +20,10 @@ GROUP = "iotgw.protocols"
 PROTOCOLS: dict[str, DeviceProtocol] = {protocol.name: protocol for protocol in (JT808, GT06, TELTONIKA, GB32960, MODBUS, NATIVE)}
 """Ours, by name, with the options they have by default."""
 
-_MEMBERS = ("name", "title", "port", "messages", "headers", "configure", "codec", "terminal", "decode", "explain", "build")
+_MEMBERS = (
+    *("name", "title", "port", "messages", "headers", "configure", "warnings", "codec", "terminal", "simulated_identity"),
+    *("build", "decode", "explain", "kind_name", "ends_session"),
+)
 
 
 class RegistryError(Exception):

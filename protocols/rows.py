@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
 from construct import Struct
 
@@ -18,8 +18,15 @@ class Direction(Enum):
     """The platform."""
 
 
-class MessageType(NamedTuple):
-    """A row, for protocols whose messages have nothing beside what all have."""
+class Unanswered(Enum):
+    """How the platform answers, where no protocol says otherwise."""
+
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageType:
+    """A row. A protocol whose layouts are told apart by more than an edition has rows of its own, made of this."""
 
     id: int
     name: str
@@ -27,9 +34,14 @@ class MessageType(NamedTuple):
     chinese: str
     layouts: Mapping[str, Struct]
     """The body's declarations by what tells them apart: an edition, a variant, a length."""
-    direction: Direction
-    answer: Enum
-    """How the platform answers it, in a few words."""
+    direction: Direction = Direction.UP
+    answer: Enum = Unanswered.NONE
+    """How the platform answers it, once it is stored, in a few words."""
     answered_by: tuple[int, ...] = ()
-    """What the device answers with, if the platform sends it."""
+    """What the device answers with, in order, if the platform sends it; it may leave out all but the last."""
     ends_session: bool = False
+
+    @property
+    def only_layout(self) -> Struct:
+        """The first, which for most messages is the only one."""
+        return next(iter(self.layouts.values()))

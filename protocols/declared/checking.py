@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 from itertools import groupby
 from typing import Any, NoReturn
@@ -51,14 +52,14 @@ def table(
         row = MessageType(*message[:2], *languages(message.text), {EDITION: _open(message.body)}, Direction.DOWN, how["none"])
         if isinstance(message, Uplink):
             answer = answers[message.kind]
-            row = row._replace(
-                direction=Direction.UP, answer=how[answer.sentence if answer else "none"], ends_session=message.ends_session
+            row = replace(
+                row, direction=Direction.UP, answer=how[answer.sentence if answer else "none"], ends_session=message.ends_session
             )
         else:
             unknown = [name for name in message.answered_by if name not in kinds]
             if unknown:
                 refuse(where, f"answered_by {unknown[0]!r} is no message: use some of {', '.join(kinds)}")
-            row = row._replace(answered_by=tuple(kinds[name] for name in message.answered_by))
+            row = replace(row, answered_by=tuple(kinds[name] for name in message.answered_by))
         rows[message.kind] = row
     return rows
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
 from construct import GreedyBytes, Struct
 
+from protocols import rows
 from protocols.message import Message
-from protocols.rows import Direction
 
 Choose = Callable[[Message], "str | Struct"]
 """Which of its layouts a message has, or one made for it. It looks at sizes, marks and the identity, never at a model."""
@@ -31,25 +31,17 @@ class Answer(Enum):
     NO_ADDRESS = "none: the platform looks up no addresses, and the device then sends its user none"
 
 
-class MessageType(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MessageType(rows.MessageType):
     """A row of the table."""
 
-    id: int
-    name: str
-    english: str
-    chinese: str
-    layouts: Mapping[str, Struct]
-    """The body's declarations by what tells them apart."""
-    direction: Direction = Direction.UP
     answer: Answer = Answer.NONE
-    answered_by: tuple[int, ...] = ()
-    ends_session: bool = False
     choose: Choose | None = None
     is_local: bool = False
     """Whether its time is that of the device's own clock, by the zone of the login; it is UTC otherwise."""
 
     def layout(self, message: Message) -> Struct:
-        chosen = self.choose(message) if self.choose else next(iter(self.layouts))
+        chosen = self.choose(message) if self.choose else self.only_layout
         return self.layouts[chosen] if isinstance(chosen, str) else chosen
 
 

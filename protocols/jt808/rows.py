@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
 from construct import GreedyBytes, Int16ub, Struct
 
+from protocols import rows
 from protocols.rows import Direction
 
 TERMINAL_GENERAL_RESPONSE = 0x0001
 PLATFORM_GENERAL_RESPONSE = 0x8001
-LOWEST_DOWNLINK_ID = 0x8000
 
 EXTRA = "extra" / GreedyBytes * "Bytes of the vendor's behind the standard's 多余字节"
 ANSWERED_SEQUENCE = "answered_sequence" / Int16ub * "Serial number of the answered message 应答流水号"
@@ -36,29 +36,16 @@ class Answer(Enum):
     KEY = "`0x8001`, for the platform has no key"
 
 
-class MessageType(NamedTuple):
-    """A row of the table."""
+@dataclass(frozen=True, slots=True)
+class MessageType(rows.MessageType):
+    """A row of the table. Layouts go by their edition, and a word for a variant within it: ``2019 no count``."""
 
-    id: int
-    name: str
-    english: str
-    chinese: str
-    layouts: Mapping[str, Struct]
-    """The body's declarations by the edition they come from, and a word for a variant within it: ``2019 no count``."""
     answer: Answer = Answer.NONE
-    """How the platform answers it, if the terminal sends it."""
-    ends_session: bool = False
     choose: Choose | None = None
     """Which layout a body has, given whether its header is of 2019. None where there is only one."""
-    answered_by: tuple[int, ...] = ()
-    """What the terminal answers with, in order, if the platform sends it; it may leave out all but the last."""
 
     def layout(self, body: bytes, is_2019: bool) -> Struct:
-        return self.choose(body, is_2019) if self.choose else next(iter(self.layouts.values()))
-
-    @property
-    def direction(self) -> Direction:
-        return Direction.DOWN if self.id >= LOWEST_DOWNLINK_ID else Direction.UP
+        return self.choose(body, is_2019) if self.choose else self.only_layout
 
 
 def uplink(
@@ -72,7 +59,8 @@ def uplink(
     ends_session: bool = False,
 ) -> MessageType:
     """A message that terminals send."""
-    return MessageType(id, name, english, chinese, layouts, answer, ends_session, choose or _by_edition(layouts))
+    choose = choose or _by_edition(layouts)
+    return MessageType(id, name, english, chinese, layouts, Direction.UP, answer, ends_session=ends_session, choose=choose)
 
 
 def downlink(
@@ -85,7 +73,8 @@ def downlink(
     choose: Choose | None = None,
 ) -> MessageType:
     """A message that the platform sends."""
-    return MessageType(id, name, english, chinese, layouts, choose=choose or _by_edition(layouts), answered_by=answered_by)
+    choose = choose or _by_edition(layouts)
+    return MessageType(id, name, english, chinese, layouts, Direction.DOWN, answered_by=answered_by, choose=choose)
 
 
 def _by_edition(layouts: Mapping[str, Struct]) -> Choose | None:

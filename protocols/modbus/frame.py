@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from protocols.checksum import crc16_modbus
 from protocols.modbus.pdu import MAX_PDU_BYTES, MORE, Request, request_size, sizes
@@ -30,7 +30,7 @@ class Asked:
     transaction: int = 0
 
 
-class Framing:
+class Framing(Protocol):
     """How a line's frames are made and found. Sizes are of whole frames; 0 is none, :data:`MORE` wants more bytes."""
 
     name: ClassVar[str]
@@ -39,27 +39,21 @@ class Framing:
 
     def wrap(self, unit: int, pdu: bytes, transaction: int = 0) -> bytes:
         """The frame of a request or an answer."""
-        raise NotImplementedError
 
     def answer_at(self, data: bytearray, at: int, asked: Asked) -> int:
         """The size of the answer to this request that begins at a place."""
-        raise NotImplementedError
 
     def frame_at(self, data: bytearray, at: int) -> int:
         """The size of the frame, asked for or not, that begins at a place."""
-        raise NotImplementedError
 
     def request_at(self, data: bytearray, at: int) -> int:
         """The size of the request that begins at a place."""
-        raise NotImplementedError
 
     def is_frame(self, data: bytes) -> bool:
         """Whether these bytes are one whole frame, of any function."""
-        raise NotImplementedError
 
     def unframed(self, frame: bytes) -> bytes:
         """Unit, function and data of a whole frame."""
-        raise NotImplementedError
 
 
 class Rtu(Framing):

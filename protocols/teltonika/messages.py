@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import NamedTuple
 
 from construct import Int16ub, Prefixed, Struct
 
+from protocols import rows
 from protocols.fields import Text
 from protocols.rows import Direction
 from protocols.teltonika.commands import (
@@ -39,37 +40,30 @@ class Answer(Enum):
     COUNT = "the number of records in four bytes: all of them, or nothing"
 
 
-class MessageType(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MessageType(rows.MessageType):
     """A row of the table."""
 
-    id: int
-    name: str
-    english: str
-    chinese: str
-    layouts: Mapping[str, Struct]
     answer: Answer = Answer.NONE
-    direction: Direction = Direction.UP
-    answered_by: tuple[int, ...] = ()
-    ends_session: bool = False
     choose: Callable[[bytes], Struct] | None = None
     """Which layout a body has; None where there is only one."""
 
     def layout(self, body: bytes) -> Struct:
         """The declaration of this body."""
-        return self.choose(body) if self.choose else next(iter(self.layouts.values()))
+        return self.choose(body) if self.choose else self.only_layout
 
 
 def _records(id: int, name: str, title: str) -> MessageType:
     english, chinese = f"AVL records, {title}", f"AVL记录，{title}"
-    return MessageType(id, name, english, chinese, {title: packet(RECORDS[id])}, Answer.COUNT)
+    return MessageType(id, name, english, chinese, {title: packet(RECORDS[id])}, answer=Answer.COUNT)
 
 
 def _down(id: int, name: str, english: str, chinese: str, layout: Struct, answered_by: int) -> MessageType:
-    return MessageType(id, name, english, chinese, {"command": layout}, Answer.NONE, Direction.DOWN, (answered_by,))
+    return MessageType(id, name, english, chinese, {"command": layout}, Direction.DOWN, answered_by=(answered_by,))
 
 
 _ROWS = (
-    MessageType(LOGIN, "login", "IMEI", "IMEI登录", {"IMEI": IMEI}, Answer.ADMISSION),
+    MessageType(LOGIN, "login", "IMEI", "IMEI登录", {"IMEI": IMEI}, answer=Answer.ADMISSION),
     _records(CODEC_8, "codec_8", "Codec 8"),
     _records(CODEC_8_EXTENDED, "codec_8_extended", "Codec 8 Extended"),
     _records(CODEC_16, "codec_16", "Codec 16"),
