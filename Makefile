@@ -37,8 +37,9 @@ test-kill: $(VENV)/dev ## the minute-long runs in which worker, gateway and Redi
 fuzz: $(VENV)/dev ## a million mutated frames through each protocol's decoder
 	for protocol in $(PROTOCOLS); do $(BIN)/python -m tests.fuzz $$protocol --count 1000000 || exit 1; done
 
-bench: $(VENV)/dev ## how fast bodies are decoded and built, against hand-written code
+bench: $(VENV)/dev ## how fast: bodies against hand-written code, the reactor against Twisted's and C
 	$(BIN)/python -m bench.decode
+	$(BIN)/python -m bench.echo
 
 docs: $(VENV)/dev ## write the protocols' reference pages from their declarations
 	for protocol in $(PROTOCOLS); do $(BIN)/iotgw reference $$protocol --to docs/protocols/$$protocol --captures tests/captures/$$protocol.jsonl || exit 1; done

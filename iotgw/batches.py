@@ -7,13 +7,16 @@
 A batch stays in flight until its receipt comes. A publish that fails, a task that the broker lost and a worker
 that was killed all look the same from here: no receipt in time. Then the same batch, under the same id, leaves
 again; the rows' unique key makes that harmless.
+
+Until the next receipt the way then counts as blocked. What is in flight goes to the spool, in which it counts as
+stored, and what comes goes behind it; so does what comes while too many batches are in flight. Without a spool, or
+when it takes no more, nothing is read from devices.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
 from uuid import uuid4
@@ -24,6 +27,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
+from iotgw.backlog import Backlog
+from iotgw.batch import Batch, Entry, Origin, answer
+from iotgw.spool import Spool
 from iotgw.statistics import Statistics
 from protocols import Message, Outcome
 from tasks.contract import IngestMessage, Receipt
@@ -34,13 +40,8 @@ PUBLISH_RETRY_SECONDS = 1.0
 RECEIPT_CHECK_SECONDS = 1.0
 LONGEST_RECEIPT_TIMEOUT_FACTOR = 6
 """Each copy of a batch takes room in the broker while workers are away, so the wait doubles up to this many times."""
-
-
-class Origin(Protocol):
-    """Where messages come from and acks go to: a link."""
-
-    def settle(self, settled: list[tuple[Message, Outcome]]) -> None:
-        """These messages have their receipt: answer them."""
+MOST_HELD = 16
+"""Batches that may wait in memory for the disk: a few fsyncs' worth of a busy gateway's."""
 
 
 class BatchSettings(Protocol):
@@ -56,28 +57,6 @@ class BatchSettings(Protocol):
     def batches_in_flight(self) -> int: ...
     @property
     def receipt_timeout_seconds(self) -> float: ...
-
-
-@dataclass(slots=True)
-class Entry:
-    """A message on its way."""
-
-    origin: Origin
-    message: Message
-    payload: IngestMessage
-
-
-@dataclass(slots=True, eq=False)
-class Batch:
-    """Messages of many links, offloaded as one task."""
-
-    id: str
-    entries: list[Entry]
-    attempts: int = 0
-    due: float | None = None
-    """When to publish it again; None while the publisher has it."""
-    connection: int = 0
-    """Which of the publisher's connections it last left by; 0 for none yet."""
 
 
 Publish = Callable[[Batch], "Deferred[None]"]
@@ -103,6 +82,8 @@ class Batches:
         self._in_flight: dict[str, Batch] = {}
         self._newest: str | None = None
         self._is_full = False
+        self._is_blocked = False
+        self._backlog: Backlog | None = None
         self._drained: list[Deferred[None]] = []
         self._check = LoopingCall(self._publish_due)
         self._check.clock = clock
@@ -115,9 +96,14 @@ class Batches:
             self._check.stop()
         self._cancel_timer()
 
+    def overflow_into(self, spool: Spool) -> None:
+        """Have a place for what the workers do not take now."""
+        most_waiting = (MOST_HELD * self._settings.batch_messages, MOST_HELD * self._settings.batch_bytes)
+        self._backlog = Backlog(spool, self._statistics, most_waiting, self._go_on, self._send_all)
+
     @property
     def is_full(self) -> bool:
-        """Whether so many batches are in flight that nothing more should be read from devices."""
+        """Whether so much waits in memory that nothing more should be read from devices."""
         return self._is_full
 
     @property
@@ -128,6 +114,11 @@ class Batches:
     def collected(self) -> int:
         return len(self._collected)
 
+    def snapshot(self) -> dict[str, int | str]:
+        """Gauges, for the log."""
+        spool = {"spool": "off"} if self._backlog is None else self._backlog.snapshot()
+        return {"batches_in_flight": self.in_flight, "messages_collected": self.collected, **spool}
+
     def add(self, origin: Origin, message: Message, payload: IngestMessage) -> None:
         """Take a message in. Its origin is settled once, after the receipt; never if the process ends before."""
         self._collected.append(Entry(origin, message, payload))
@@ -136,7 +127,7 @@ class Batches:
             self._leave()
         elif self._timer is None:
             # A quiet gateway sends at the end of this turn of the reactor: whatever was read in it shares the batch.
-            delay = self._settings.batch_delay_seconds if self._in_flight else 0
+            delay = self._settings.batch_delay_seconds if self._in_flight or self._backlog else 0
             self._timer = self._clock.callLater(delay, self._leave)
 
     def receive(self, receipt: Receipt) -> None:
@@ -146,14 +137,18 @@ class Batches:
             self._statistics.count("receipts.unknown")
             return
         self._statistics.count("receipts")
+        self._is_blocked = False
+        if self._backlog is not None:
+            self._backlog.committed(batch)
         self._settle(batch, receipt)
+        self._refill()
         if self._collected and (batch.id == self._newest or self._is_full):
             self._leave()
         self._tell_if_full()
         self._tell_if_drained()
 
     def drain(self) -> Deferred[None]:
-        """Send what is collected now; fires when nothing is without a receipt any more."""
+        """Send what is collected now; fires when nothing is without a receipt any more but what the spool has."""
         drained: Deferred[None] = Deferred()
         self._drained.append(drained)
         self._leave()
@@ -162,12 +157,60 @@ class Batches:
 
     def _leave(self) -> None:
         self._cancel_timer()
-        while self._collected and len(self._in_flight) < self._settings.batches_in_flight:
+        while self._collected and (self._is_free() or self._may_hold()):
+            is_free = self._is_free()
             batch = Batch(next(self._ids), self._take())
+            if is_free:
+                self._send_all([batch])
+            elif self._backlog is not None:
+                self._secure_all()
+                self._backlog.put(batch)
+        self._tell_if_full()
+
+    def _is_free(self) -> bool:
+        """Whether a new batch may go in flight: there is room, and nothing that is older waits for it."""
+        return len(self._in_flight) < self._settings.batches_in_flight and not self._backlog and not self._is_blocked
+
+    def _may_hold(self) -> bool:
+        return self._backlog is not None and self._backlog.held < self._most_held
+
+    @property
+    def _most_held(self) -> int:
+        return min(MOST_HELD, self._settings.batches_in_flight)
+
+    def _send_all(self, batches: list[Batch]) -> None:
+        for batch in batches:
             self._in_flight[batch.id] = batch
             self._newest = batch.id
             self._publish(batch)
+
+    def _refill(self) -> None:
+        """Let in flight what waits for it, the oldest first."""
+        if self._backlog is None or self._is_blocked:
+            return
+        limit = self._settings.batches_in_flight
+        while len(self._in_flight) < limit and (batch := self._backlog.take()) is not None:
+            self._send_all([batch])
+        self._backlog.fetch(limit - len(self._in_flight))
+
+    def _block(self) -> None:
+        if self._backlog is not None:
+            self._is_blocked = True
+            self._secure_all()
+
+    def _secure_all(self) -> None:
+        """What is in flight is older than what goes to the spool now, and is to be in it first."""
+        if self._backlog is not None:
+            for batch in self._in_flight.values():
+                self._backlog.secure(batch)
+
+    def _go_on(self) -> None:
+        """The spool has taken something, or has something."""
+        self._refill()
+        if self._is_full:
+            self._leave()
         self._tell_if_full()
+        self._tell_if_drained()
 
     def _take(self) -> list[Entry]:
         """The next batch's messages, up to the number or the bytes it may have, and one at the least."""
@@ -188,6 +231,7 @@ class Batches:
     def _publish(self, batch: Batch) -> None:
         batch.attempts += 1
         batch.due = None
+        batch.given = self._clock.seconds()
         self._publish_batch(batch).addCallbacks(self._published, self._not_published, callbackArgs=(batch,), errbackArgs=(batch,))
 
     def _published(self, _: None, batch: Batch) -> None:
@@ -200,40 +244,41 @@ class Batches:
         log.warning("batch not published, will try again", batch=batch.id, attempts=batch.attempts, cause=failure.getErrorMessage())
         batch.attempts -= 1
         batch.due = self._clock.seconds() + PUBLISH_RETRY_SECONDS
+        self._block()
 
     def _publish_due(self) -> None:
         now = self._clock.seconds()
+        patience = now - self._settings.receipt_timeout_seconds
+        if any(batch.due is None and batch.given <= patience for batch in self._in_flight.values()):
+            # A broker that hangs keeps the publisher for longer than devices should wait.
+            self._block()
         for batch in [batch for batch in self._in_flight.values() if batch.due is not None and batch.due <= now]:
             if batch.attempts:
                 log.warning("no receipt, publishing the batch again", batch=batch.id, attempts=batch.attempts)
+                self._block()
             self._publish(batch)
 
     def _settle(self, batch: Batch, receipt: Receipt) -> None:
-        by_origin: dict[Origin, list[tuple[Message, Outcome]]] = {}
-        for index, entry in enumerate(batch.entries):
-            outcome = receipt.outcomes.get(index, Outcome.STORED)
+        for outcome in receipt.outcomes.values():
             if outcome is not Outcome.STORED:
                 self._statistics.count(f"messages.{outcome.name.lower()}")
-            by_origin.setdefault(entry.origin, []).append((entry.message, outcome))
-        self._statistics.count("messages.settled", len(batch.entries))
-        for origin, settled in by_origin.items():
-            try:
-                origin.settle(settled)
-            except Exception:
-                # One link's fault must not keep the acks of all others in the batch.
-                log.exception("link could not be answered")
+        outcomes = ((entry, receipt.outcomes.get(index, Outcome.STORED)) for index, entry in enumerate(batch.entries))
+        answer(outcomes, self._statistics.count)
 
     def _tell_if_full(self) -> None:
-        limit = self._settings.batches_in_flight
+        limit, used = self._settings.batches_in_flight, len(self._in_flight)
+        if self._backlog is not None:
+            limit, used = self._most_held, self._backlog.held
         # Room for half before reading goes on, or every receipt would pause and resume all links.
-        is_full = len(self._in_flight) >= limit if not self._is_full else len(self._in_flight) > limit // 2
+        is_full = used >= limit if not self._is_full else used > limit // 2
         if is_full is not self._is_full:
             self._is_full = is_full
             self._statistics.count("reading.paused" if is_full else "reading.resumed")
             self._on_full(is_full)
 
     def _tell_if_drained(self) -> None:
-        if not self._in_flight and not self._collected:
+        is_safe = all(batch.place is not None for batch in self._in_flight.values())
+        if not self._collected and is_safe and not (self._backlog and self._backlog.held):
             drained, self._drained = self._drained, []
             for deferred in drained:
                 deferred.callback(None)

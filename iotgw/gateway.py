@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from iotgw.batches import Batches, Publish
+from iotgw.limits import Addresses, Bans, Rates
 from iotgw.link import Link
 from iotgw.sessions import Session, Sessions
 from iotgw.statistics import Statistics
@@ -22,6 +23,9 @@ from tasks.contract import IngestMessage
 
 log = structlog.get_logger(__name__)
 
+OFFENCES = ("malformed", "stranger")
+"""What links are closed for that no device's would be."""
+
 
 class Gateway:
     """Everything that links share. It knows no sockets and no threads, only what they bring."""
@@ -31,6 +35,8 @@ class Gateway:
         self.statistics = Statistics()
         self.wheel = TimerWheel(clock)
         self.sessions = Sessions()
+        self.addresses = Addresses(settings)
+        self.banned_devices: Bans[tuple[str, str]] = Bans(settings.max_bans)
         self.batches = Batches(settings, clock, self.statistics, publish, self._set_full)
         self.is_paused = False
         self._is_draining = False
@@ -38,6 +44,7 @@ class Gateway:
         self._links: set[Link] = set()
         self._all_closed: list[Deferred[None]] = []
         self._numbers = count(1)
+        self._message_rates: dict[str, Rates[str]] = {}
 
     def start(self) -> None:
         self.wheel.start()
@@ -69,6 +76,19 @@ class Gateway:
     def has_room(self) -> bool:
         return len(self._links) < self.settings.max_links
 
+    def refuses(self, address: str) -> bool:
+        """Whether a new link of this address may not come in. One that may is counted as new."""
+        refusal = self.addresses.refusal(address, self.now()) if self.has_room() else "all"
+        if refusal:
+            self.statistics.count(f"links.refused.{refusal}")
+        return bool(refusal)
+
+    def message_rates(self, protocol: str) -> Rates[str]:
+        """How much the devices of a protocol sent of late."""
+        if protocol not in self._message_rates:
+            self._message_rates[protocol] = Rates(self.settings.messages_per_second, self.settings.messages_burst)
+        return self._message_rates[protocol]
+
     def next_link_number(self) -> int:
         return next(self._numbers)
 
@@ -79,18 +99,66 @@ class Gateway:
 
     def link_opened(self, link: Link) -> None:
         self._links.add(link)
+        self.addresses.opened(link.address)
         self.wheel.add(link)
         self.statistics.count("links.opened")
         if self.is_paused:
             link.set_reading(False)
 
+    def is_let_in(self, link: Link, address: str) -> bool:
+        """An open link's address has become known: whether it may stay."""
+        refusal = self.addresses.refusal(address, self.now())
+        if refusal:
+            self.statistics.count(f"links.refused.{refusal}")
+            return False
+        link.address = address
+        self.addresses.opened(address)
+        return True
+
     def link_closed(self, link: Link, cause: str) -> None:
+        if link not in self._links:
+            # It was refused, and never open.
+            return
         self._links.discard(link)
         self.wheel.discard(link)
         self.statistics.count(f"links.closed.{cause}")
+        if cause in OFFENCES and not link.identities and self.addresses.offended(link.address, cause, self.now()):
+            self.statistics.count("bans.addresses")
+            log.warning("address banned", address=link.address, cause=cause, seconds=self.settings.ban_seconds)
         for identity in list(link.identities):
             self.end_session(link, identity)
+        self.addresses.closed(link.address)
         self._tell_if_all_closed()
+
+    def ban_address(self, host: str, seconds: float, cause: str) -> None:
+        """Close an address's links and let none in.
+
+        Raises: TooManyBansError; ValueError for an address that has no bounds.
+        """
+        address = self.addresses.key(host)
+        if not address:
+            raise ValueError(f"{host} is among unlimited_addresses, or no address")
+        self.addresses.bans.add(address, self.now() + seconds, cause, self.now())
+        for link in [link for link in self._links if link.address == address]:
+            link.close("banned")
+
+    def ban_device(self, protocol: str, identity: str, seconds: float, cause: str) -> None:
+        """Take no more messages of a device, and close its link unless others are on it.
+
+        Raises: TooManyBansError
+        """
+        self.banned_devices.add((protocol, identity), self.now() + seconds, cause, self.now())
+        session = self.sessions.get(protocol, identity)
+        if session is not None:
+            self._shut_out(session.link, identity)
+
+    def is_banned(self, link: Link, identity: str) -> bool:
+        """Whether a message that came over a link is a banned device's, who then is shut out."""
+        if self.banned_devices.get((link.protocol.name, identity), self.now()) is None:
+            return False
+        self.statistics.count("messages.banned")
+        self._shut_out(link, identity)
+        return True
 
     def take(self, link: Link, message: Message) -> None:
         """A link has opened a message: from here it goes to the workers."""
@@ -105,6 +173,8 @@ class Gateway:
         """A device was let in on a link; a link that it was on before is closed."""
         lost = self.sessions.begin(session)
         if lost is not session:
+            if not session.link.identities:
+                self.addresses.identified(session.link.address, True)
             session.link.identities.add(session.identity)
             self.statistics.count("sessions.begun")
             log.debug("session begun", protocol=session.protocol, device=session.identity, peer=session.link.peer)
@@ -114,7 +184,10 @@ class Gateway:
             lost.link.close("replaced")
 
     def end_session(self, link: Link, identity: str) -> None:
-        link.identities.discard(identity)
+        if identity in link.identities:
+            link.identities.discard(identity)
+            if not link.identities:
+                self.addresses.identified(link.address, False)
         if self.sessions.end(link.protocol.name, identity, link):
             self.statistics.count("sessions.ended")
 
@@ -123,10 +196,17 @@ class Gateway:
         return {
             "links": len(self._links),
             "sessions": len(self.sessions),
-            "batches_in_flight": self.batches.in_flight,
-            "messages_collected": self.batches.collected,
+            "addresses": len(self.addresses),
+            "banned_addresses": len(self.addresses.bans),
+            "banned_devices": len(self.banned_devices),
+            **self.batches.snapshot(),
             **self.statistics.snapshot(),
         }
+
+    def _shut_out(self, link: Link, identity: str) -> None:
+        self.end_session(link, identity)
+        if not link.identities:
+            link.close("banned")
 
     def _tell_if_all_closed(self) -> None:
         if not self._links:

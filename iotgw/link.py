@@ -3,6 +3,7 @@
 device                      link                         gateway
   ── bytes ──────────────▶ codec ── message ───────────▶ batches
                              ├── malformed: counted
+                             ├── no message yet, but HTTP, TLS, SSH...: a stranger, closed
   ◀── handshakes, polls ─────┴── send: written at once
   ◀─────────────── acks ── codec ◀── (message, outcome) ── receipt
 """
@@ -13,13 +14,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import structlog
-from twisted.internet.interfaces import IAddress, IPushProducer
-from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Connection
+from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from iotgw.keepalive import keep_alive
 from iotgw.sessions import Session
+from iotgw.strangers import LONGEST, recognise
 from protocols import DeviceProtocol, Event, Malformed, Message, Outcome
 
 if TYPE_CHECKING:
@@ -29,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 FLUSH_SECONDS = 5.0
 """How long a closing link may take to hand over its last bytes before it is cut."""
+PEER_SECONDS = 1.0
+"""How long a proxy has to say whom it brings before its own address counts."""
 
 
 @implementer(IPushProducer)
@@ -36,13 +42,16 @@ class Link(Protocol):
     """Feeds a device's bytes to its codec and the codec's messages to the gateway.
 
     It is the producer of its own transport: a device that sends but does not read its acks is not read from
-    either, so that what waits for it stays bounded.
+    either, so that what waits for it stays bounded. One that sends more messages than it may is not read from until
+    it may again: its bytes wait where they are, and it loses nothing.
     """
 
     transport: Connection
 
-    def __init__(self, gateway: Gateway, protocol: DeviceProtocol, number: int) -> None:
+    def __init__(self, gateway: Gateway, protocol: DeviceProtocol, number: int, address: str | None = None) -> None:
         self.number = number
+        self.address = address
+        """Under which name its peer's address is counted; None until it is let in."""
         self.protocol = protocol
         self.peer = ""
         self.is_open = False
@@ -54,20 +63,37 @@ class Link(Protocol):
         self._last_received = 0.0
         self._unidentified_since = 0.0
         self._is_slow = False
+        self._held_since: float | None = None
+        """Since when the gateway does not read from it, for whatever reason of its own."""
+        self._throttled_until = 0.0
+        self._first: bytes | None = b"" if gateway.settings.close_strangers.get(protocol.name, True) else None
+        """What it sent first, for as long as it may be a stranger."""
+        self._is_peer_hidden = False
+        self._idle_seconds = gateway.settings.idle_timeouts.get(protocol.name, gateway.settings.idle_timeout_seconds)
+        self._rates = gateway.message_rates(protocol.name)
         self._cause = "peer"
 
     def connectionMade(self) -> None:
         self.transport.setTcpNoDelay(True)
-        peer = self.transport.getPeer()
-        self.peer = f"{getattr(peer, 'host', peer)}:{getattr(peer, 'port', '')}"
         self._last_received = self._unidentified_since = self._gateway.now()
+        # Behind a proxy, the peer is known when its header has come; until then it has no bound but the one for all.
+        self._is_peer_hidden = isinstance(self.transport, HAProxyProtocolWrapper)
+        if self.address is None and not self._admit("" if self._is_peer_hidden else self._read_peer()):
+            return
+        self._read_peer()
+        keep_alive(self.transport, self._gateway.settings)
         self.is_open = True
         self.transport.registerProducer(self, True)
         self._gateway.link_opened(self)
 
     def dataReceived(self, data: bytes) -> None:
+        if not self.is_open:
+            return
         now = self._last_received = self._gateway.now()
-        self._take(self._codec.receive(data, now))
+        events = self._codec.receive(data, now)
+        if (self._first is not None or self._is_peer_hidden) and not self._is_welcome(data, events):
+            return
+        self._take(events, now)
         self._watch_codec()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -118,8 +144,12 @@ class Link(Protocol):
     def deadline(self) -> float:
         if not self.is_open:
             return self._last_received + FLUSH_SECONDS
-        patience, wanted = self._patience_ends(), self._codec.deadline
-        return patience if wanted is None or self._is_held else min(patience, wanted)
+        ends, wanted = self._patience_ends(), self._codec.deadline
+        if self._throttled_until:
+            ends = min(ends, self._throttled_until)
+        if self._is_peer_hidden:
+            ends = min(ends, self._unidentified_since + PEER_SECONDS)
+        return ends if wanted is None or self._is_held else min(ends, wanted)
 
     def expire(self) -> None:
         now = self._gateway.now()
@@ -127,6 +157,12 @@ class Link(Protocol):
             self.transport.abortConnection()
         elif self._patience_ends() <= now:
             self.close("idle" if self.identities else "unidentified")
+        elif self._is_peer_hidden:
+            self._learn_peer()
+        elif self._throttled_until and self._throttled_until <= now:
+            self._throttled_until = 0.0
+            self._gateway.wheel.add(self)
+            self._read_on()
         else:
             self._wake_codec(now)
 
@@ -136,9 +172,7 @@ class Link(Protocol):
 
     def resumeProducing(self) -> None:
         self._is_slow = False
-        if not self._gateway.is_paused:
-            self.transport.resumeProducing()
-            self._watch_codec()
+        self._read_on()
 
     def stopProducing(self) -> None:
         """The transport is gone; connectionLost follows."""
@@ -147,33 +181,113 @@ class Link(Protocol):
         """Let the gateway hold all links while too much is without a receipt."""
         if not self.is_open:
             return
-        if not is_reading:
-            self.transport.pauseProducing()
-        elif not self._is_slow:
-            # A device that we did not read from was not idle.
-            self._last_received = self._gateway.now()
-            self.transport.resumeProducing()
-            self._watch_codec()
+        if is_reading:
+            self._read_on()
+        else:
+            self._hold()
 
     @property
     def _is_held(self) -> bool:
         """Whether the device is not read from: what its codec waits for may have come long ago."""
-        return self._is_slow or self._gateway.is_paused
+        return self._is_slow or self._held_since is not None
+
+    def _hold(self) -> None:
+        self.transport.pauseProducing()
+        if self._held_since is None:
+            self._held_since = self._gateway.now()
+
+    def _read_on(self) -> None:
+        """Read from the device again, unless there is a reason left why not."""
+        if self._throttled_until or self._gateway.is_paused:
+            return
+        if self._held_since is not None:
+            # A device that we did not read from was neither idle nor silent about who it is.
+            held = self._gateway.now() - self._held_since
+            self._held_since = None
+            self._last_received += held
+            self._unidentified_since += held
+            self._gateway.wheel.hasten(self, self._patience_ends())
+        if not self._is_slow:
+            self.transport.resumeProducing()
+            self._watch_codec()
+
+    def _throttle(self, until: float) -> None:
+        """A device on this link is above its rate: read no more before it may send the next message."""
+        if until > self._throttled_until:
+            if not self._throttled_until:
+                self._gateway.statistics.count("links.throttled")
+                log.debug("device above its rate, its link waits", peer=self.peer, protocol=self.protocol.name)
+            self._throttled_until = until
+            self._hold()
+            self._gateway.wheel.hasten(self, until)
 
     def _patience_ends(self) -> float:
-        settings = self._gateway.settings
-        idle = self._last_received + settings.idle_timeout_seconds
+        if self._held_since is not None:
+            return self._gateway.now() + self._idle_seconds
+        idle = self._last_received + self._idle_seconds
         # What waits for its receipt is our slowness, not the device's silence about who it is.
         if self.identities or self._unsettled:
             return idle
-        return min(idle, self._unidentified_since + settings.identify_timeout_seconds)
+        return min(idle, self._unidentified_since + self._gateway.settings.identify_timeout_seconds)
 
-    def _take(self, events: Sequence[Event]) -> None:
+    def _read_peer(self) -> str:
+        peer = self.transport.getPeer()
+        host = getattr(peer, "host", "")
+        self.peer = f"{host or peer}:{getattr(peer, 'port', '')}"
+        return self._gateway.addresses.key(host)
+
+    def _admit(self, address: str) -> bool:
+        if self._gateway.refuses(address):
+            self.transport.abortConnection()
+            return False
+        self.address = address
+        return True
+
+    def _learn_peer(self) -> bool:
+        """The proxy had time to say whom it brings; whether that one may come in."""
+        self._is_peer_hidden = False
+        address = self._read_peer()
+        if self._gateway.is_let_in(self, address):
+            self._gateway.wheel.add(self)
+            return True
+        self.close("refused")
+        return False
+
+    def _is_welcome(self, data: bytes, events: Sequence[Event]) -> bool:
+        """Whether a link that sent no message before may go on."""
+        if self._is_peer_hidden and not self._learn_peer():
+            return False
+        if self._first is None:
+            return True
+        if any(not isinstance(event, Malformed) for event in events):
+            # Whatever it looks like: what the codec takes is right.
+            self._first = None
+            return True
+        self._first += data[:LONGEST]
+        stranger = recognise(self._first)
+        if stranger is not None:
+            self._gateway.statistics.count(f"strangers.{stranger}")
+            log.debug("closing a stranger's link", peer=self.peer, protocol=self.protocol.name, kind=stranger)
+            self.close("stranger")
+            return False
+        if len(self._first) >= LONGEST:
+            self._first = None
+        return True
+
+    def _take(self, events: Sequence[Event], now: float) -> None:
+        waits, banned = now, self._gateway.banned_devices.by_name
         for event in events:
             if isinstance(event, Message):
                 self._malformed_in_a_row = 0
+                if banned and self._gateway.is_banned(self, event.identity):
+                    if not self.is_open:
+                        return
+                    continue
                 self._unsettled += 1
                 self._gateway.take(self, event)
+                room_at = self._rates.spend(event.identity, now)
+                if room_at > waits:
+                    waits = room_at
             elif isinstance(event, Malformed):
                 self._count_malformed(event)
                 if not self.is_open:
@@ -181,10 +295,12 @@ class Link(Protocol):
             else:
                 self.transport.write(event.data)
                 self._gateway.statistics.count("sends")
+        if waits > now:
+            self._throttle(waits)
 
     def _wake_codec(self, now: float) -> None:
         try:
-            self._take(self._codec.wake(now))
+            self._take(self._codec.wake(now), now)
         except Exception:
             # As when it raises on what was received: the link ends, and nobody else's.
             log.exception("codec failed", protocol=self.protocol.name, peer=self.peer)
@@ -204,19 +320,3 @@ class Link(Protocol):
         if self._malformed_in_a_row >= self._gateway.settings.malformed_in_a_row:
             log.info("closing a link that sends no messages", peer=self.peer, protocol=self.protocol.name, cause=malformed.cause)
             self.close("malformed")
-
-
-class LinkFactory(ServerFactory):
-    """Makes a link for each connection that a listener accepts."""
-
-    noisy = False
-
-    def __init__(self, gateway: Gateway, protocol: DeviceProtocol) -> None:
-        self._gateway = gateway
-        self._protocol = protocol
-
-    def buildProtocol(self, addr: IAddress | None) -> Link | None:
-        if self._gateway.has_room():
-            return Link(self._gateway, self._protocol, self._gateway.next_link_number())
-        self._gateway.statistics.count("links.refused")
-        return None

@@ -16,7 +16,7 @@ from kombu import Connection, Producer
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 
-from iotgw.batches import Batch
+from iotgw.batch import Batch
 from tasks.contract import INGEST_QUEUE, INGEST_TASK, celery_configuration, ingest_payload
 
 log = structlog.get_logger(__name__)

@@ -16,10 +16,11 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, STDLibLogObserver
 from twisted.python.failure import Failure
 
+from iotgw.accepting import LinkFactory, is_plain
 from iotgw.gateway import Gateway
-from iotgw.link import LinkFactory
 from iotgw.mailbox import Mailbox
 from iotgw.publisher import Publisher
+from iotgw.spool import Spool
 from protocols import DeviceProtocol
 from protocols.registry import RegistryError, registered
 from settings import Settings, SettingsError
@@ -32,6 +33,8 @@ log = structlog.get_logger(__name__)
 BACKLOG = 4096
 """A fleet reconnects at once after an outage; Twisted's 50 would turn most of it away."""
 OFF = "off"
+PER_PROTOCOL = ("listen", "idle_timeouts", "close_strangers")
+"""Settings that are tables by protocol."""
 SWITCH_INTERVAL_SECONDS = 0.0005
 """The publisher's and mailbox's threads hold the interpreter lock for at most so long while the reactor wants it."""
 
@@ -47,6 +50,10 @@ class GatewayService(Service):
         self._endpoints = _endpoints(settings, reactor)
         self._publisher = Publisher(settings.effective_broker_url, settings.gateway_id, reactor)
         self.gateway = Gateway(settings, reactor, self._publisher.publish)
+        self._spool: Spool | None = None
+        if settings.spool_bytes:
+            self._spool = Spool(settings.effective_spool_folder, settings.spool_bytes, reactor, self.gateway.statistics)
+            self.gateway.batches.overflow_into(self._spool)
         self._mailbox = Mailbox(settings.redis_url, settings.gateway_id, reactor, self._deliver)
         self._ports: list[IListeningPort] = []
         self._could_listen = True
@@ -58,12 +65,15 @@ class GatewayService(Service):
         log.info("gateway starting", gateway=self._settings.gateway_id, admission=self._settings.admission.value)
         self._mailbox.start()
         self._publisher.start()
+        if self._spool is not None:
+            self._spool.open()
+            self._spool.start()
         self.gateway.start()
         self._statistics.start(self._settings.statistics_seconds, now=False)
         for protocol, endpoint in self._endpoints:
             for text in protocol.warnings:
                 log.warning("check the options", setting=f"protocols.{protocol.name}", warning=text)
-            listening = endpoint.listen(LinkFactory(self.gateway, protocol))
+            listening = endpoint.listen(LinkFactory(self.gateway, protocol, is_plain(endpoint)))
             listening.addCallbacks(self._listening, self._not_listening, callbackArgs=(protocol,), errbackArgs=(protocol,))
         if not self._could_listen:
             # Started half, it would look alive and take nothing: whoever supervises it should know.
@@ -83,6 +93,8 @@ class GatewayService(Service):
                 "stopping with batches without a receipt, their devices will send again", batches=self.gateway.batches.in_flight
             )
         yield self.gateway.close_links("shutdown")
+        if self._spool is not None:
+            self._spool.stop()
         self._publisher.stop()
         self._mailbox.stop()
         if self._statistics.running:
@@ -138,9 +150,9 @@ def _endpoints(settings: Settings, reactor: Any) -> list[tuple[DeviceProtocol, I
         protocols = registered(settings.protocols)
     except RegistryError as error:
         raise SettingsError(str(error)) from error
-    for name in settings.listen:
-        if name not in protocols:
-            raise SettingsError(f"listen.{name}: there is no such protocol: use one of {', '.join(sorted(protocols))}")
+    for key in [f"{table}.{name}" for table in PER_PROTOCOL for name in getattr(settings, table)]:
+        if key.partition(".")[2] not in protocols:
+            raise SettingsError(f"{key}: there is no such protocol: use one of {', '.join(sorted(protocols))}")
     endpoints = []
     for protocol in protocols.values():
         description = settings.listen.get(protocol.name, f"tcp:{protocol.port}:backlog={BACKLOG}")

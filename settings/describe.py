@@ -11,7 +11,12 @@ from pydantic_core import PydanticUndefined
 from settings.load import PREFIX
 from settings.model import SECRETS, Settings
 
-SUFFIXES = {"listen": "__<PROTOCOL>", "protocols": "__<PROTOCOL>__<OPTION>"}
+SUFFIXES = {
+    "listen": "__<PROTOCOL>",
+    "protocols": "__<PROTOCOL>__<OPTION>",
+    "idle_timeouts": "__<PROTOCOL>",
+    "close_strangers": "__<PROTOCOL>",
+}
 """What stands behind the variable's name for a setting that is a table."""
 
 
@@ -44,6 +49,8 @@ def _shown(value: Any) -> str:
             return ""
         case dict():
             return ", ".join(f"{key} = {item}" for key, item in value.items())
+        case list():
+            return ", ".join(map(str, value))
     return str(value)
 
 

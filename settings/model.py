@@ -6,6 +6,7 @@ import json
 import re
 import socket
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -17,6 +18,10 @@ SECRETS = ("redis_url", "broker_url", "database_url")
 """Settings that may hold a password: each can be given as the path of a file, ``<name>_file``, instead."""
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+IDLE_TIMEOUTS = {"gt06": 900.0, "teltonika": 7200.0}
+"""Protocols whose devices are silent for longer by design: heartbeats every 3 to 5 minutes, and a parked Teltonika an hour."""
 
 
 class Admission(StrEnum):
@@ -76,12 +81,52 @@ class Settings(BaseSettings):
     batch_messages: int = Field(800, ge=1, le=10_000, description="a batch leaves at so many messages")
     batch_bytes: int = Field(1 << 20, ge=1024, le=1 << 26, description="or at so many bytes of bodies, such as photos")
     batch_delay_seconds: Annotated[float, Field(ge=0, le=10)] = Field(0.03, description="or after so long")
-    batches_in_flight: int = Field(64, ge=1, le=10_000, description="batches without a receipt before reading pauses")
+    batches_in_flight: int = Field(64, ge=1, le=10_000, description="batches without a receipt before more go to the spool")
+    spool_bytes: int = Field(
+        1 << 30, ge=0, le=1 << 42, description="size of the spool on the disk before reading pauses; 0: no spool, pause at once"
+    )
+    spool_folder: Path | None = Field(None, description="folder that the spool's folder is made in; empty: var")
     receipt_timeout_seconds: Seconds = Field(10, description="a batch without a receipt is published again after so long")
     identify_timeout_seconds: Seconds = Field(30, description="a link that has no session by then is closed")
     idle_timeout_seconds: Seconds = Field(300, description="a link that sends nothing for so long is closed")
+    idle_timeouts: dict[str, Seconds] = Field(
+        IDLE_TIMEOUTS, description="the same per protocol, for devices that are silent for longer, e.g. idle_timeouts.jt808 = 900"
+    )
+    keep_alive_idle_seconds: int = Field(
+        240, ge=0, le=32_767, description="a link that is silent for so long is asked by the kernel whether it is there; 0: never"
+    )
+    keep_alive_interval_seconds: int = Field(30, ge=1, le=32_767, description="and again after so long")
+    keep_alive_probes: int = Field(4, ge=1, le=127, description="so often; without an answer the link is closed")
     shutdown_timeout_seconds: Seconds = Field(15, description="how long a stopping gateway waits for receipts")
     max_links: int = Field(15_000, ge=1, le=1_000_000, description="links a gateway keeps; more are closed at once")
+    unlimited_addresses: list[str] = Field(
+        ["127.0.0.0/8", "::1/128"],
+        description="addresses and networks without bounds per address, such as a proxy that does not tell whom it brings",
+    )
+    links_per_address: int = Field(
+        10_000, ge=1, le=1_000_000, description="links of one address (IPv6: /64); many devices share one behind a NAT"
+    )
+    unidentified_per_address: int = Field(2_000, ge=1, le=1_000_000, description="of these, links that have no session")
+    links_per_second: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
+        200, description="new links of one address a second; 0: no bound"
+    )
+    links_burst: int = Field(2_000, ge=1, le=1_000_000, description="new links of one address at once, after it had few")
+    messages_per_second: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
+        200, description="messages of one device a second; its link is not read from while there are more; 0: no bound"
+    )
+    messages_burst: int = Field(2_000, ge=1, le=1_000_000, description="messages of one device at once, after it sent few")
+    close_strangers: dict[str, bool] = Field(
+        default_factory=dict, description="false for a protocol that looks like HTTP or the like, e.g. close_strangers.mine = false"
+    )
+    ban_offences: int = Field(
+        20,
+        ge=0,
+        le=10_000,
+        description="an address without sessions is banned when so many of its links sent no messages; 0: never",
+    )
+    ban_window_seconds: Seconds = Field(60, description="within so long")
+    ban_seconds: Seconds = Field(600, description="for so long")
+    max_bans: int = Field(10_000, ge=1, le=1_000_000, description="bans kept, of addresses and of devices each")
     devices_per_link: int = Field(
         256, ge=1, le=100_000, description="devices that may share a link; one that claims more is closed"
     )
@@ -111,6 +156,21 @@ class Settings(BaseSettings):
     def _read_options(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """The environment knows text only: a number, true, false or a table is meant as one, as JSON writes it."""
         return {name: {option: _option(given) for option, given in table.items()} for name, table in value.items()}
+
+    @field_validator("idle_timeouts")
+    @classmethod
+    def _add_idle_timeouts(cls, value: dict[str, float]) -> dict[str, float]:
+        return {**IDLE_TIMEOUTS, **value}
+
+    @field_validator("unlimited_addresses")
+    @classmethod
+    def _check_addresses(cls, value: list[str]) -> list[str]:
+        for network in value:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise ValueError(f"{error}: give addresses or networks such as 10.0.0.0/8") from error
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -143,6 +203,11 @@ class Settings(BaseSettings):
     @property
     def effective_database_url(self) -> str:
         return self.database_url or f"sqlite:///{(self.var / 'iotgw.sqlite3').absolute()}"
+
+    @property
+    def effective_spool_folder(self) -> Path:
+        """A folder for each gateway: several may share a host, its settings and its disk."""
+        return (self.spool_folder or self.var) / f"spool-{self.gateway_id}"
 
     @classmethod
     def settings_customise_sources(

@@ -201,7 +201,8 @@ def start_child(tmp_path: Path) -> Iterator[Callable[..., Child]]:
         folder.mkdir()
         log = folder / f"{name or 'output'}.log"
         paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        inherited = {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}
+        # A folder for each test: what a gateway left in its spool is not to come out in another one.
+        inherited = {**os.environ, "IOTGW_VAR": str(tmp_path / "var"), "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}
         children.append(Child([sys.executable, *words], log, inherited | environment))
         return children[-1]
 

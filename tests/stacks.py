@@ -50,6 +50,10 @@ class RunningStack:
         pid = self.pid(part)
         os.killpg(pid, signal.SIGKILL)
 
+    def spooled(self) -> list[Path]:
+        """Files of batches that are acked, or may be, and not in the database yet."""
+        return list(self.folder.glob("spool-*/*.spool"))
+
     def command(self, *words: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run ``iotgw ...`` against this stack."""
         line = [sys.executable, "-m", "iotgw", *map(str, words)]

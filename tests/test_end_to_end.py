@@ -182,7 +182,7 @@ def test_the_same_frame_twice_is_answered_twice_and_stored_once(terminal: Termin
 def test_bad_bytes_are_counted_by_cause_and_disturb_nothing(parts: Parts, terminal: Terminal):
     heartbeat = bytes.fromhex("7e000200000123456789017fff0a7e")
     other = parts.connect()
-    other.send(b"GET / HTTP/1.1\r\n\r\n\x7e" + b"\x55" * 10_000 + b"\x7e\x00\x02\x7e" + heartbeat[:-2] + b"\x0b\x7e")
+    other.send(b"no frame of any kind\r\n\r\n\x7e" + b"\x55" * 10_000 + b"\x7e\x00\x02\x7e" + heartbeat[:-2] + b"\x0b\x7e")
     assert other.ask(heartbeat), "the same link goes on"
     assert terminal.ask("7e000240000100000000017299841738ffff027e"), "and so do others"
     half = parts.connect()

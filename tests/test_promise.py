@@ -30,6 +30,7 @@ def run_and_kill(start_child: Callable[..., Child], folder: Path, rounds: int, e
         stack.child.wait_until(lambda part=part, before=before: stack.pid(part) != before, f"{part} comes back")
     wait_until(lambda: simulator.process.poll() is not None, "the simulator ends", 240)
     assert simulator.process.returncode == 0, simulator.output()[-2000:] + stack.child.output()[-4000:]
+    wait_until(lambda: not stack.spooled(), "what was acked from the spool is in the database", 90)
     verified = stack.command("verify", "--ledger", ledger)
     assert verified.returncode == 0, verified.stdout + verified.stderr
     last = verified.stdout.strip().splitlines()[-1]

@@ -44,6 +44,7 @@ def simulate_and_kill(
         count = acked(ledgers[name])
         assert count > least, f"{name} went on after the worker was killed"
         assert re.search(rf"\b{count} acked, 0 kept without an ack", fleet.output())
+        wait_until(lambda: not stack.spooled(), "what was acked from the spool is in the database", 90)
         done = stack.command("verify", "--ledger", ledgers[name])
         assert done.returncode == 0, name + done.stdout + done.stderr
         verified.append(f"{name}: {done.stdout.strip().splitlines()[-1]}")

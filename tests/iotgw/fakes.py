@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from iotgw.batches import Batch
+from iotgw.accepting import LinkFactory
+from iotgw.batch import Batch
 from iotgw.gateway import Gateway
 from iotgw.link import Link
 from protocols import Decoded, Event, Malformed, Message, Outcome, Send
@@ -142,12 +144,17 @@ class House:
     def statistics(self) -> Any:
         return self.gateway.statistics
 
-    def connect(self) -> tuple[Link, StringTransport]:
-        link = Link(self.gateway, self.protocol, self.gateway.next_link_number())
-        transport = LinkTransport()
+    def connect(self, host: str = "192.168.1.1") -> tuple[Link, StringTransport]:
+        link = self.accept(host)
+        assert link is not None, "there should have been room"
+        transport = LinkTransport(peerAddress=IPv4Address("TCP", host, 54321))
         transport.link = link
         link.makeConnection(transport)
         return link, transport
+
+    def accept(self, host: str) -> Link | None:
+        """What a plain listener makes of a connection from there; None if it refuses it."""
+        return LinkFactory(self.gateway, self.protocol, is_plain=True).buildProtocol(IPv4Address("TCP", host, 54321))
 
     def pass_time(self, seconds: float, step: float = 0.5) -> None:
         while seconds > 0:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kombu import Connection
 
-from iotgw.batches import Batch, Entry
+from iotgw.batch import Batch, Entry
 from iotgw.publisher import Publisher
 from protocols import Message
 from tasks.contract import INGEST_QUEUE, INGEST_TASK, IngestMessage, ingest_messages

@@ -25,6 +25,7 @@ def stack(start_child, tmp_path):
 
 def test_a_killed_part_comes_back(stack):
     for part in ("worker", "gateway", "redis"):
+        stack.child.wait_until(lambda part=part: stack.pid(part), f"{part} runs")
         before = stack.pid(part)
         stack.kill(part)
         stack.child.wait_until(lambda part=part, before=before: stack.pid(part) != before, f"{part} comes back")

@@ -1,0 +1,76 @@
+"""A batch: messages of many links that leave as one task, and who still waits for an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from iotgw.segments import Place
+from protocols import Message, Outcome
+from tasks.contract import IngestMessage
+
+log = structlog.get_logger(__name__)
+
+
+class Origin(Protocol):
+    """Where messages come from and acks go to: a link."""
+
+    @property
+    def identities(self) -> AbstractSet[str]:
+        """The devices that a receipt has let in and that are on this link now."""
+
+    def settle(self, settled: list[tuple[Message, Outcome]]) -> None:
+        """These messages are stored, or will never be: answer them."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """A message on its way."""
+
+    origin: Origin | None
+    """Who waits for the answer; None once it is given, or when it was asked for in an earlier run."""
+    message: Message
+    payload: IngestMessage
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Messages of many links, offloaded as one task."""
+
+    id: str
+    entries: list[Entry]
+    attempts: int = 0
+    due: float | None = None
+    """When to publish it again; None while the publisher has it."""
+    given: float = 0.0
+    """When the publisher was given it last."""
+    connection: int = 0
+    """Which of the publisher's connections it last left by; 0 for none yet."""
+    is_spooled: bool = False
+    """Whether the spool has it or was asked to."""
+    place: Place | None = None
+    """Where in the spool it is, once it is on the disk."""
+    is_committed: bool = False
+    """Whether its receipt has come."""
+
+
+def answer(entries: Iterable[tuple[Entry, Outcome]], count: Callable[[str, int], None]) -> None:
+    """Settle those entries that nobody has settled yet, each link's together."""
+    by_origin: dict[Origin, list[tuple[Message, Outcome]]] = {}
+    settled = 0
+    for entry, outcome in entries:
+        if entry.origin is not None:
+            by_origin.setdefault(entry.origin, []).append((entry.message, outcome))
+            entry.origin = None
+            settled += 1
+    count("messages.settled", settled)
+    for origin, messages in by_origin.items():
+        try:
+            origin.settle(messages)
+        except Exception:
+            # One link's fault must not keep the acks of all others in the batch.
+            log.exception("link could not be answered")
