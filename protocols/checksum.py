@@ -12,11 +12,18 @@ def xor(data: bytes) -> int:
     be the dearest thing that happens to a frame.
     """
     value = int.from_bytes(data, "big")
-    bits = 8 << len(data).bit_length()
-    while bits > 8:
-        bits >>= 1
-        value ^= value >> bits
-    return value & 0xFF
+    if len(data) > 64:
+        bits = 8 << len(data).bit_length()
+        while bits > 512:
+            bits >>= 1
+            value ^= value >> bits
+    # Most frames begin here, and steps that are written out take half the time.
+    value ^= value >> 256
+    value ^= value >> 128
+    value ^= value >> 64
+    value ^= value >> 32
+    value ^= value >> 16
+    return (value ^ value >> 8) & 0xFF
 
 
 def crc16_x25(data: bytes) -> int:

@@ -24,47 +24,42 @@ class DelimitedSplitter:
     Source: JT/T 808-2019, 4.4.1.
     """
 
+    __slots__ = ("_is_skipping", "_pending", "flag", "limit")
+
     def __init__(self, flag: bytes, limit: int) -> None:
         self.flag = flag
         self.limit = limit
-        self._pending = bytearray()
+        self._pending = b""
         self._is_skipping = False
 
     def feed(self, data: bytes) -> list[bytes | Malformed]:
         """The runs that ``data`` completes, as they came and in order; a read may end anywhere."""
-        if self.flag not in data:
-            return self._hold(data)
+        if self._pending:
+            # A copy for each read, of no more than the limit: what waits takes no room of its own when nothing does.
+            data, self._pending = self._pending + data, b""
         runs = data.split(self.flag)
-        found: list[bytes | Malformed] = []
-        first, last = runs[0], runs.pop()
-        if self._is_skipping:
+        last = runs.pop()
+        if runs and self._is_skipping:
             self._is_skipping = False
             del runs[0]
-        elif self._pending:
-            runs[0] = bytes(self._pending) + first
-            self._pending.clear()
+        found: list[bytes | Malformed] = []
         for run in runs:
             if len(run) > self.limit:
                 found.append(Malformed("oversized", run[:SAMPLE_BYTES]))
             elif run:
                 found.append(run)
-        return found + self._hold(last)
+        if last and not self._is_skipping:
+            if len(last) > self.limit:
+                found.append(Malformed("oversized", last[:SAMPLE_BYTES]))
+                self._is_skipping = True
+            else:
+                self._pending = last
+        return found
 
     @property
     def pending(self) -> bytes:
         """What came behind the last flag."""
-        return bytes(self._pending)
-
-    def _hold(self, data: bytes) -> list[bytes | Malformed]:
-        if self._is_skipping:
-            return []
-        self._pending += data
-        if len(self._pending) <= self.limit:
-            return []
-        sample = bytes(self._pending[:SAMPLE_BYTES])
-        self._pending = bytearray()
-        self._is_skipping = True
-        return [Malformed("oversized", sample)]
+        return self._pending
 
 
 class Escaping(NamedTuple):

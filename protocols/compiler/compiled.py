@@ -53,6 +53,8 @@ class Compiled:
     build: Callable[[Any], bytes]
     source: str
     """Both functions in Python, to be read."""
+    fixed: Struct | None = None
+    """See :func:`fixed`."""
 
     def __init__(self, declaration: Declaration) -> None:
         self.declaration = declaration
@@ -63,6 +65,7 @@ class Compiled:
         parsing, building = Parsing(declaration, PARSERS), Building(declaration, BUILDERS)
         parsing.write(declaration)
         building.write(declaration)
+        self.fixed = _fixed(declaration, parsing.layouts)
         parse_source = _PARSE.format("\n".join(parsing.lines))
         build_source = _BUILD.format("\n".join(building.lines))
         self.source = "\n\n".join((_told(parsing.constants), parse_source, _told(building.constants), build_source))
@@ -86,6 +89,15 @@ def build(whole):
     except Exception:
         return _construct(whole)
 """
+
+
+def _fixed(declaration: Declaration, layouts: list[str]) -> Struct | None:
+    try:
+        size = declaration.sizeof()
+    except ConstructError:
+        return None
+    whole = Struct(layouts[0]) if len(layouts) == 1 else None
+    return whole if whole is not None and whole.size == size else None
 
 
 def _told(constants: dict[str, Any]) -> str:
@@ -114,6 +126,18 @@ def compile(declaration: Declaration) -> Compiled:
     """
     check(declaration)
     return Compiled(declaration)
+
+
+def fixed(declaration: Declaration) -> Struct:
+    """A declaration's fields as they stand on the wire, without names and meanings: for what is opened with every frame.
+
+    Shape: a value per field, in order; integers as they are, all else as its bytes.
+    Raises: ValueError when not every field has its size, or one layout of :mod:`struct` does not hold them all.
+    """
+    found = compile(declaration).fixed
+    if found is None:
+        raise ValueError(f"{declaration} is not of fixed fields in one byte order")
+    return found
 
 
 def source(declaration: Declaration) -> str:

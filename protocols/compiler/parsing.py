@@ -46,6 +46,8 @@ class Parsing(Writer):
         self.is_contextual = is_contextual(declaration)
         self.data, self.at = "data", "at"
         self._from, self._offset = "", 0
+        self.layouts: list[str] = []
+        """What is read in one go, in the notation of :mod:`struct`, in the order of the source."""
         self._run: list[Fixed] = []
         self._run_at = 0
         self._run_depth = 0
@@ -92,13 +94,14 @@ class Parsing(Writer):
     def _unpack(self, run: list[Fixed]) -> str:
         first, at = run[0], self.position
         order = next((field.order for field in run if field.order), BIG)
+        layout = order + "".join(field.code for field in run)
+        self.layouts.append(layout)
         if len(run) == 1 and first.code == "B":
             return f"{first.variable} = {self.data}[{at}]"
         if len(run) == 1 and first.code == "H":
             # Two look-ups and a shift are faster than a call.
             high, low = (at, self.position_after(1)) if order == BIG else (self.position_after(1), at)
             return f"{first.variable} = {self.data}[{high}] << 8 | {self.data}[{low}]"
-        layout = order + "".join(field.code for field in run)
         unpack = self.constant("unpack", struct.Struct(layout).unpack_from, layout)
         variables = ", ".join(field.variable for field in run)
         return f"{variables if len(run) > 1 else f'({variables},)'} = {unpack}({self.data}{'' if at == '0' else f', {at}'})"

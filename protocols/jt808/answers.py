@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from construct import ConstructError
 
-from protocols.compiler import compile
+from protocols.compiler import compile, fixed
 from protocols.fields import BcdTime
 from protocols.jt808.active_safety import FILE_UPLOADED_RESPONSE
 from protocols.jt808.header import is_2019, read_header
@@ -21,13 +21,15 @@ from protocols.jt808.parts import Missing
 from protocols.jt808.rows import PLATFORM_GENERAL_RESPONSE, Answer
 from protocols.jt808.terminal_management import (
     AUTHENTICATE,
-    GENERAL_RESPONSE,
+    FAILURE,
+    PLAIN_GENERAL_RESPONSE,
     PLATFORM_SUB_PACKET_REQUEST,
     REGISTER_RESPONSE,
     REGISTRATION_ACCEPTED,
     SERVER_TIME,
     SUB_PACKET_REQUEST_2013,
     SUB_PACKET_REQUEST_2019,
+    SUCCESS,
 )
 from protocols.message import Message, Outcome
 
@@ -35,6 +37,7 @@ _MEDIA_ID_BYTES = 4
 _COMPLETE = b"\0\0"
 """Of an uploaded file: result 0, and no ranges to send again."""
 _UTC_TIME = BcdTime(0)
+_GENERAL = fixed(PLAIN_GENERAL_RESPONSE).pack
 
 
 class Reply(NamedTuple):
@@ -62,6 +65,11 @@ def replies(message: Message, outcome: Outcome, time: datetime) -> list[Reply]:
     if answer in (Answer.NONE, Answer.SUB_PACKETS) and not message.parts:
         return []
     return _general(message, is_good)
+
+
+def confirmation(message: Message) -> bytes:
+    """The body of the general response to a message that is stored, which is what nearly all of them have."""
+    return _GENERAL(message.sequence, message.kind, SUCCESS)
 
 
 def repeated(message: Message) -> list[Reply]:
@@ -103,9 +111,9 @@ def wanted_pieces(message: Message) -> tuple[int, Sequence[int]]:
 
 def _general(message: Message, is_good: bool) -> list[Reply]:
     """One for each frame that the message came in: terminals differ in which they wait for."""
-    fields = {"answered_kind": message.kind, "result": "success" if is_good else "failure", "extra": b""}
+    result = SUCCESS if is_good else FAILURE
     return [
-        Reply(PLATFORM_GENERAL_RESPONSE, compile(GENERAL_RESPONSE).build({"answered_sequence": sequence, **fields}))
+        Reply(PLATFORM_GENERAL_RESPONSE, _GENERAL(sequence, message.kind, result))
         for sequence in message.parts or (message.sequence,)
     ]
 

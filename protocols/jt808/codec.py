@@ -23,11 +23,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from protocols.framing import SAMPLE_BYTES, DelimitedSplitter
-from protocols.jt808.answers import Reply, repeated, replies, request, wanted_pieces
+from protocols.jt808.answers import Reply, confirmation, repeated, replies, request, wanted_pieces
 from protocols.jt808.completed import Piece
 from protocols.jt808.downlink import Downlink
 from protocols.jt808.header import FLAG, open_frame, read_header
+from protocols.jt808.messages import answer_of
 from protocols.jt808.parts import Missing, Reassembly, Repeated
+from protocols.jt808.rows import PLATFORM_GENERAL_RESPONSE, Answer
 from protocols.jt808.terminal_management import SUB_PACKET_REQUEST
 from protocols.message import Event, Malformed, Message, Outcome, Send
 
@@ -38,10 +40,14 @@ MAX_RUN_BYTES = 4096
 class JT808Codec:
     """One link. The platform numbers its own messages on it from 0 on."""
 
+    __slots__ = ("_address", "_downlink", "_identity", "_reassembly", "_splitter")
+
     def __init__(self) -> None:
         self._splitter = DelimitedSplitter(FLAG, MAX_RUN_BYTES)
         self._reassembly = Reassembly()
         self._downlink = Downlink()
+        self._address, self._identity = b"", ""
+        """The last header's bytes that tell who sent it, and who that is: a link's messages nearly all have the same."""
 
     @property
     def deadline(self) -> float | None:
@@ -58,13 +64,16 @@ class JT808Codec:
                 events.append(opened)
                 continue
             head, body = opened
-            header = read_header(head)
-            if header.is_part:
-                events += self._put_together(Piece(head, header, body), now)
-                continue
-            message = Message(header.identity, header.id, header.sequence, head, body)
+            # A header with sub-packet words has another length, so that it never passes for one without.
+            if head[4:-2] != self._address:
+                header = read_header(head)
+                if header.is_part:
+                    events += self._put_together(Piece(head, header, body), now)
+                    continue
+                self._address, self._identity = head[4:-2], header.identity
+            message = Message(self._identity, head[0] << 8 | head[1], head[-2] << 8 | head[-1], head, body)
             events.append(message)
-            if header.id == SUB_PACKET_REQUEST:
+            if message.kind == SUB_PACKET_REQUEST:
                 events += self._send_again(message)
         return events
 
@@ -73,9 +82,8 @@ class JT808Codec:
         events: list[Event] = []
         for event in self._reassembly.wake(now):
             if isinstance(event, Missing):
-                asked = event.header
                 id, body = request(event)
-                events.append(Send(self._downlink.send(asked.phone, asked.version, id, body)))
+                events.append(Send(self._downlink.send(event.head, id, body)))
             else:
                 events.append(event)
         return events
@@ -84,6 +92,8 @@ class JT808Codec:
         """An answer per frame that the message came in, or the one of its kind, in the header version it came with."""
         if message.parts:
             self._reassembly.settle(message, outcome)
+        elif outcome is not Outcome.REFUSED and answer_of(message.kind) is Answer.GENERAL:
+            return self._downlink.send(message.head, PLATFORM_GENERAL_RESPONSE, confirmation(message))
         return self._reply(message.head, replies(message, outcome, time))
 
     def send(self, head: bytes, id: int, body: bytes) -> bytes:
@@ -118,7 +128,4 @@ class JT808Codec:
         return [Send(frames)] if frames else []
 
     def _reply(self, head: bytes, replies: Sequence[Reply]) -> bytes:
-        if not replies:
-            return b""
-        asked = read_header(head)
-        return b"".join([self._downlink.send(asked.phone, asked.version, id, body) for id, body in replies])
+        return b"".join([self._downlink.send(head, id, body) for id, body in replies])

@@ -10,7 +10,6 @@ Source: JT/T 808-2019, 4.4.3 and 5.2.
 from __future__ import annotations
 
 from array import array
-from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 from zlib import crc32
@@ -58,14 +57,18 @@ class _Whole:
 class Completed:
     """A link's memory of whole messages, the newest ones."""
 
+    __slots__ = ("_messages",)
+
     def __init__(self) -> None:
-        self._messages: deque[_Whole] = deque(maxlen=MAX_REMEMBERED)
+        # A list, for most links have none, and an empty deque takes half a kilobyte.
+        self._messages: list[_Whole] = []
 
     def __len__(self) -> int:
         return len(self._messages)
 
     def remember(self, message: Message, bodies: Sequence[bytes]) -> None:
         self._messages.append(_Whole(message, bodies))
+        del self._messages[:-MAX_REMEMBERED]
 
     def settle(self, message: Message, outcome: Outcome) -> None:
         """Learn what became of a message. One that was refused is forgotten: sent again, it is a new attempt."""

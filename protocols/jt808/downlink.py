@@ -10,10 +10,9 @@ Source: JT/T 808-2019, 4.4.3, 4.5.2, 5.2 and 8.5.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 
-from protocols.jt808.header import MAX_BODY_BYTES, Header, frame
+from protocols.jt808.header import MAX_BODY_BYTES, Header, frame, frame_to, read_header
 
 PIECE_BYTES = 1000
 """Of the body, in each piece but the last: what terminals are known to take, some less than the frame would hold."""
@@ -53,20 +52,24 @@ class _Sent:
 class Downlink:
     """Numbers messages from 0 on and around."""
 
+    __slots__ = ("_next", "_sent")
+
     def __init__(self) -> None:
         self._next = 0
-        self._sent: deque[_Sent] = deque()
+        self._sent: list[_Sent] = []
 
-    def send(self, phone: str, version: int | None, id: int, body: bytes) -> bytes:
-        """The frame or frames of a message to a terminal.
+    def send(self, head: bytes, id: int, body: bytes) -> bytes:
+        """The frame or frames of a message to the terminal that has sent this header.
 
         Raises: ValueError when the body is longer than any terminal would take.
         """
         if len(body) <= MAX_BODY_BYTES:
-            return frame(Header(id, phone, self._take(1), version=version), body)
+            return frame_to(head, id, self._take(1), body)
         if len(body) > MAX_BYTES:
             raise ValueError(f"a body of {len(body)} bytes is longer than {MAX_BYTES}")
         total = -(-len(body) // PIECE_BYTES)
+        asked = read_header(head)
+        phone, version = asked.phone, asked.version
         sent = _Sent(Header(id, phone, self._take(total), version=version, is_part=True, total=total), body)
         self._keep(sent)
         return b"".join([sent.frame(number) for number in range(1, total + 1)])
@@ -85,4 +88,4 @@ class Downlink:
     def _keep(self, sent: _Sent) -> None:
         self._sent.append(sent)
         while len(self._sent) > MAX_KEPT or sum(len(kept.body) for kept in self._sent) > MAX_BYTES:
-            self._sent.popleft()
+            del self._sent[0]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from construct import Int8ub, Int16ub, Struct
 
 from protocols.checksum import xor
-from protocols.compiler import compile
+from protocols.compiler import fixed
 from protocols.fields import BCD, Bit, Flags
 from protocols.framing import SAMPLE_BYTES, Escaping
 from protocols.message import Malformed
@@ -42,12 +42,14 @@ _PARTS = (
     "total" / Int16ub * "Sub-packets in all 消息总包数",
     "number" / Int16ub * "Number of this sub-packet, from 1 包序号",
 )
-_HEADER_2013 = (_MESSAGE_ID, _ATTRIBUTES, "phone" / BCD(6) * "Terminal phone number 终端手机号", _SEQUENCE)
+PHONE_BYTES = {False: 6, True: 10}
+"""By whether the header is of 2019."""
+_HEADER_2013 = (_MESSAGE_ID, _ATTRIBUTES, "phone" / BCD(PHONE_BYTES[False]) * "Terminal phone number 终端手机号", _SEQUENCE)
 _HEADER_2019 = (
     _MESSAGE_ID,
     _ATTRIBUTES,
     "version" / Int8ub * "Protocol version 协议版本号",
-    "phone" / BCD(10) * "Terminal phone number 终端手机号",
+    "phone" / BCD(PHONE_BYTES[True]) * "Terminal phone number 终端手机号",
     _SEQUENCE,
 )
 
@@ -58,10 +60,17 @@ HEADERS: dict[tuple[bool, bool], Struct] = {
     (True, True): Struct(*_HEADER_2019, *_PARTS),
 }
 """The layouts by (2019, sub-packet). Each has a size of its own, so that a header's length tells its layout."""
-_SIZES = {layout: header.sizeof() for layout, header in HEADERS.items()}
+_FIXED = {layout: fixed(header) for layout, header in HEADERS.items()}
+_START = fixed(Struct(_MESSAGE_ID, _ATTRIBUTES)).pack
+_ATTRIBUTES_END = 4
+_SIZES = {layout: header.size for layout, header in _FIXED.items()}
+_SIZE_OF_FLAGS = tuple(_SIZES[bool(flags & 2), bool(flags & 1)] for flags in range(4))
+"""By the two bits of the attributes that tell the layout."""
 _LAYOUT_OF_SIZE = {size: layout for layout, size in _SIZES.items()}
 _DAMAGED = (b"\x7c\x01", b"\x7c\x02")
 _LOOK_ALIKES = (*_DAMAGED, ESCAPING.escaped_escape, ESCAPING.escaped_flag)
+_ENCRYPTION_AT, _FLAGS_AT = 10, 13
+"""Of the bits in the attributes."""
 _LENGTH_ENDS_WITHIN = 8
 """Bytes from the frame's start, all four up to the length's end escaped."""
 MIN_FRAME_BYTES = _SIZES[False, False] + 1
@@ -95,6 +104,11 @@ def open_frame(run: bytes) -> tuple[bytes, bytes] | Malformed:
         return Malformed("header", run[:SAMPLE_BYTES])
     if xor(data):
         return Malformed("checksum" if is_escaped_well else "escape", run[:SAMPLE_BYTES])
+    attributes = data[2] << 8 | data[3]
+    claimed = _SIZE_OF_FLAGS[attributes >> _FLAGS_AT & 0b11]
+    if len(data) == claimed + (attributes & MAX_BODY_BYTES) + 1:
+        # Nearly all frames: flags, length and size agree.
+        return data[:claimed], data[claimed:-1]
     size = header_size(data)
     if size is None:
         return Malformed("length", run[:SAMPLE_BYTES])
@@ -110,18 +124,11 @@ def open_frame(run: bytes) -> tuple[bytes, bytes] | Malformed:
 
 def read_header(head: bytes) -> Header:
     """Open the bytes of a header, as :func:`open_frame` gave them."""
-    is_2019, is_part = _LAYOUT_OF_SIZE[len(head)]
-    fields = compile(HEADERS[is_2019, is_part]).parse(head)
-    return Header(
-        fields.id,
-        fields.phone,
-        fields.sequence,
-        fields.attributes >> 10 & 0b111,
-        fields.version if is_2019 else None,
-        is_part,
-        fields.total if is_part else 0,
-        fields.number if is_part else 0,
-    )
+    layout = is_2019, is_part = _LAYOUT_OF_SIZE[len(head)]
+    id, attributes, *fields = _FIXED[layout].unpack(head)
+    version = fields.pop(0) if is_2019 else None
+    phone, sequence, *parts = fields
+    return Header(id, phone.hex().upper(), sequence, attributes >> _ENCRYPTION_AT & 0b111, version, is_part, *parts)
 
 
 def header_layout(head: bytes) -> Struct:
@@ -149,15 +156,32 @@ def frame(header: Header, body: bytes) -> bytes:
     """
     if len(body) > MAX_BODY_BYTES:
         raise ValueError(f"a body of {len(body)} bytes does not fit a frame of {MAX_BODY_BYTES}")
-    layout = header.version is not None, header.is_part
-    attributes = {"length": len(body), "encryption": header.encryption, "is_part": layout[1], "is_2019": layout[0]}
-    return close_frame(compile(HEADERS[layout]).build({**header._asdict(), "attributes": attributes}), body)
+    layout = is_2019, is_part = header.version is not None, header.is_part
+    attributes = len(body) | header.encryption << _ENCRYPTION_AT | (is_2019 << 1 | is_part) << _FLAGS_AT
+    digits = 2 * PHONE_BYTES[is_2019]
+    if len(header.phone) > digits:
+        raise ValueError(f"a phone number of {len(header.phone)} digits does not fit a header of {digits}")
+    version = (header.version,) if is_2019 else ()
+    phone = bytes.fromhex(header.phone.zfill(digits))
+    parts = (header.total, header.number) if is_part else ()
+    return close_frame(_FIXED[layout].pack(header.id, attributes, *version, phone, header.sequence, *parts), body)
+
+
+def frame_to(head: bytes, id: int, sequence: int, body: bytes) -> bytes:
+    """A message of the platform's, in one frame, to the terminal that has sent this header, in its edition.
+
+    What stands between attributes and serial number is taken over as it came: nothing of it needs to be understood.
+    """
+    is_new = is_2019(head)
+    end = _ATTRIBUTES_END + is_new + PHONE_BYTES[is_new]
+    start = _START(id, len(body) | is_new << _FLAGS_AT + 1)
+    return close_frame(start + head[_ATTRIBUTES_END:end] + sequence.to_bytes(2, "big"), body)
 
 
 def close_frame(head: bytes, body: bytes) -> bytes:
     """Header and body with their check byte, escaped and between flags."""
     data = head + body
-    return FLAG + ESCAPING.put(data + bytes((xor(data),))) + FLAG
+    return FLAG + ESCAPING.put(data + xor(data).to_bytes(1, "big")) + FLAG
 
 
 def told_length(data: bytes) -> int:

@@ -39,8 +39,9 @@ _MAX_SLIP = 64
 class Missing(NamedTuple):
     """Pieces to ask a terminal for."""
 
+    head: bytes
     header: Header
-    """Of a piece that came."""
+    """Both of a piece that came, the one closed, the other opened."""
     first_sequence: int
     """That the message's first piece has, or should have."""
     first_body: bytes
@@ -117,11 +118,11 @@ class _Unfinished:
         """What to ask for now."""
         self._asked += 1
         self._quiet_since = now
-        header = self._lowest.header
+        head, header, _ = self._lowest
         first_sequence = (header.sequence - header.number + 1) & 0xFFFF
         numbers = [number for number in range(1, header.total + 1) if number not in self.pieces]
         _, first_body = self.pieces.get(1, (0, b""))
-        return Missing(header, first_sequence, first_body, tuple(numbers[:MAX_WANTED]))
+        return Missing(head, header, first_sequence, first_body, tuple(numbers[:MAX_WANTED]))
 
     def bodies(self) -> list[bytes]:
         return [self.pieces[number][1] for number in sorted(self.pieces)]
@@ -144,6 +145,8 @@ _Key = tuple[_Kind, int]
 
 class Reassembly:
     """The unfinished messages of one link, bounded in number, bytes and time, and the memory of finished ones."""
+
+    __slots__ = ("_bytes", "_completed", "_open")
 
     def __init__(self) -> None:
         self._open: dict[_Key, _Unfinished] = {}

@@ -100,12 +100,15 @@ _UPGRADE_RESULTS = {
     2: Option("cancelled", "Cancelled 取消"),
 }
 
-GENERAL_RESPONSE = Struct(
+_GENERAL_RESPONSE = (
     ANSWERED_SEQUENCE,
     "answered_kind" / Int16ub * "Id of the answered message 应答ID",
     "result" / Choice(Int8ub, _RESULTS) * "Result 结果",
-    EXTRA,
 )
+GENERAL_RESPONSE = Struct(*_GENERAL_RESPONSE, EXTRA)
+PLAIN_GENERAL_RESPONSE = Struct(*_GENERAL_RESPONSE)
+"""As the platform sends it."""
+SUCCESS, FAILURE = 0, 1
 REGISTRATION_ACCEPTED = Struct(
     ANSWERED_SEQUENCE,
     "result" / Choice(Int8ub, _REGISTRATION_RESULTS) * "Result 结果",

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from construct import ConstructError, Container, FlagsEnum, GreedyBytes, GreedyRange, Int8ub, Int16ub, Struct, Switch, this
+from construct import ConstructError, Container, FlagsEnum, GreedyBytes, GreedyRange, Int8ub, Int16ub, Int16ul, Struct, Switch, this
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from protocols.body import read
-from protocols.compiler import UnsafeDeclarationError, compile, source
+from protocols.compiler import UnsafeDeclarationError, compile, fixed, source
 from protocols.fields import Declaration, Scaled
 from protocols.items import Entries, Item, Items, Records
 from protocols.jt808.header import HEADERS
@@ -197,3 +197,24 @@ def test_a_text_cannot_put_code_into_the_source() -> None:
 
 def test_a_declaration_is_compiled_once() -> None:
     assert compile(LOCATION_2013) is compile(LOCATION_2013)
+
+
+@pytest.mark.parametrize("declaration", HEADERS.values())
+def test_fixed_fields_are_had_as_they_stand_on_the_wire(declaration: Struct):
+    size = declaration.sizeof()
+    data = bytes(range(0x10, 0x10 + size))
+    fields = fixed(declaration).unpack(data)
+    assert fixed(declaration).pack(*fields) == data
+    assert len(fields) == len(declaration.subcons)
+    parsed = declaration.parse(data)
+    assert [int(parsed[field.name]) for field in declaration.subcons if field.name != "phone"] == [
+        field for field in fields if isinstance(field, int)
+    ]
+
+
+@pytest.mark.parametrize(
+    "declaration", [GENERAL_RESPONSE, Struct("a" / Int8ub, "b" / GreedyBytes), Struct("a" / Int16ub, "b" / Int16ul), Struct()]
+)
+def test_fields_that_are_not_fixed_are_refused(declaration: Struct):
+    with pytest.raises(ValueError, match="fixed fields"):
+        fixed(declaration)

@@ -107,7 +107,7 @@ def test_a_photo_in_pieces_has_one_answer_by_its_id_and_none_for_its_pieces() ->
 
 def test_request_in_the_edition_of_the_header() -> None:
     """The first is 2013's capture with nine pieces of a message that began with sequence 1099."""
-    older = Missing(Header(0x0704, "012345678901", 0x1099, is_part=True, total=9, number=1), 0x1099, b"", tuple(range(1, 10)))
+    older = Missing(b"", Header(0x0704, "012345678901", 0x1099, is_part=True, total=9, number=1), 0x1099, b"", tuple(range(1, 10)))
     assert request(older).body.hex() == "1099" + "09" + "".join(f"{number:04x}" for number in range(1, 10))
     newer = older._replace(header=older.header._replace(version=1), numbers=(2, 260))
     assert (request(newer).id, request(newer).body.hex()) == (0x8003, "1099" + "0002" + "0002" + "0104")
@@ -117,7 +117,7 @@ def test_request_for_multimedia_goes_by_its_id_where_that_is_known() -> None:
     """The first is the capture of 0x8800: photo C15F with nine pieces missing."""
     header = Header(0x0801, "012345678901", 0x7FFF, is_part=True, total=9, number=1)
     numbers = tuple(range(1, 10))
-    known = Missing(header, 0x7FFF, bytes.fromhex("0000c15f 00000101"), numbers)
+    known = Missing(b"", header, 0x7FFF, bytes.fromhex("0000c15f 00000101"), numbers)
     indexes = "09000100020003000400050006000700080009"
     assert (request(known).id, request(known).body.hex()) == (0x8800, "0000c15f" + indexes)
     unknown = known._replace(first_body=b"\0\0\xc1")

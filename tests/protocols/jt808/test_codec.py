@@ -132,6 +132,32 @@ def test_devices_may_share_a_link() -> None:
     assert [event.identity for event in events] == [IDENTITY, "42"]
 
 
+def test_each_message_is_its_own_sender_s_whatever_came_before_it() -> None:
+    """Of two editions, in pieces and whole, and with phone numbers that begin alike."""
+    first, second, newer = "013800000001", "013800000002", "00000000013800000001"
+    frames = [
+        up(0x0002, sequence=1, phone=first),
+        up(0x0002, sequence=2, phone=second),
+        up(0x0002, sequence=3, phone=newer, version=1),
+        up(0x0002, sequence=4, phone=first),
+        piece(0x0900, 2, 1, 5, b"a", phone=second),
+        up(0x0002, sequence=6, phone=first),
+        piece(0x0900, 2, 2, 6, b"b", phone=second),
+        up(0x0002, sequence=7, phone=first),
+    ]
+    codec = JT808.codec()
+    events = [event for frame in frames for event in codec.receive(frame, 0.0)]
+    assert [(event.identity, event.sequence) for event in events if isinstance(event, Message)] == [
+        ("13800000001", 1),
+        ("13800000002", 2),
+        ("13800000001", 3),
+        ("13800000001", 4),
+        ("13800000001", 6),
+        ("13800000002", 5),
+        ("13800000001", 7),
+    ]
+
+
 def test_end_tells_of_a_frame_that_was_cut() -> None:
     codec = JT808.codec()
     codec.receive(up(0x0002)[:-3], 0.0)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from protocols import Malformed
-from protocols.jt808.header import HEADERS, Header, close_frame, frame, is_2019, read_header
+from protocols.jt808.header import HEADERS, Header, close_frame, frame, frame_to, is_2019, read_header
 from tests.protocols.jt808.frames import PHONE, only, receive, up
 
 PHONE_2019 = "00000000013800000001"
@@ -88,6 +88,19 @@ def test_header_read_is_the_header_built(version: int | None, part: dict[str, in
     built = frame(header, b"abc")[1 : 1 + declared.sizeof()]
     assert read_header(built) == header
     assert declared.build(declared.parse(built)) == built
+
+
+@pytest.mark.parametrize("version", [None, 0, 1, 200])
+@pytest.mark.parametrize("part", [{}, {"is_part": True, "total": 3, "number": 2}])
+def test_frame_to_a_terminal_is_addressed_as_its_own_are(version: int | None, part: dict[str, int]) -> None:
+    header = Header(0x0704, PHONE if version is None else PHONE_2019, 9, 0, version, **part)
+    head = frame(header, b"")[1 : 1 + HEADERS[version is not None, bool(part)].sizeof()]
+    assert frame_to(head, 0x8001, 0xFFFF, b"abc") == frame(Header(0x8001, header.phone, 0xFFFF, 0, version), b"abc")
+
+
+def test_phone_number_too_long_for_its_header_is_refused() -> None:
+    with pytest.raises(ValueError, match="13 digits"):
+        up(0x0002, phone="1234567890123")
 
 
 def test_body_too_long_for_a_frame_is_refused() -> None:
