@@ -57,6 +57,8 @@ _FROM_PLATFORM = range(0x80, 0xC0)
 """Commands that only a platform sends."""
 _SENT_AGAIN = (VEHICLE_LOGIN, REPORT, REISSUE, VEHICLE_LOGOUT, PLATFORM_LOGIN, PLATFORM_LOGOUT)
 """What its sender sends again if it is told that it came damaged."""
+_CLOCK_YEARS = range(2001, 2099)
+"""What a field of time can tell in every zone. A platform whose own clock is not set yet does not set those of vehicles."""
 
 
 class GB32960Codec:
@@ -106,6 +108,8 @@ class GB32960Codec:
             result = ACTIVATION_RESULT.build({"state": "success", "reason": "none", "extra": b""})
             return frame(message.head[:2], ACTIVATION_ANSWER, SUCCESS, message.head[4:21], result)
         if answer is Answer.CLOCK:
+            if time.year not in _CLOCK_YEARS:
+                return b""
             return _answer(message.head, SUCCESS, TIME.build(time))
         if answer is Answer.EMPTY:
             return _answer(message.head, SUCCESS, b"")

@@ -24,9 +24,12 @@ class FrameSplitter(MarkedSplitter):
 
     def __init__(self, limit: int) -> None:
         super().__init__(_SHAPES, limit, _fault_of)
+        self._looked = 0
+        """Up to here the frame that is waited for has been looked into. It begins what is held."""
 
     def _size(self, shape: Marked, at: int) -> int | None:
         size = super()._size(shape, at)
+        looked, self._looked = self._looked if at == 0 else 0, 0
         if size is None:
             return None
         if not self._has_header(at):
@@ -35,8 +38,13 @@ class FrameSplitter(MarkedSplitter):
             return size
         end = at + size
         # What a whole frame holds is its own, unless it goes on behind it.
-        beyond = end + 1 if end <= len(self._pending) else 0
-        return _CUT if self._shape_at(end) is None and self._hides_frame(at, end, beyond) else size
+        is_whole = end <= len(self._pending)
+        # Without that, whoever sends byte by byte would have all of it checked at each of them.
+        beyond = end + 1 if is_whole else looked + 1
+        if self._shape_at(end) is None and self._hides_frame(at, end, beyond):
+            return _CUT
+        self._looked = 0 if is_whole else len(self._pending) - at
+        return size
 
     def _fault(self, shape: Marked, at: int, size: int) -> str:
         return {_NO_HEADER: "header", _CUT: "cut"}.get(size) or super()._fault(shape, at, size)
@@ -62,10 +70,11 @@ class FrameSplitter(MarkedSplitter):
                 at = self._pending.find(mark, at + 1, end)
                 if at < 0:
                     break
-                if self._has_header(at):
-                    inner = at + FRAME_BYTES + int.from_bytes(self._pending[at + HEAD_BYTES - 2 : at + HEAD_BYTES], "big")
-                    if beyond <= inner <= len(self._pending) and not _fault_of(bytes(self._pending[at:inner])):
-                        return True
+                inner = at + FRAME_BYTES + int.from_bytes(self._pending[at + HEAD_BYTES - 2 : at + HEAD_BYTES], "big")
+                if not beyond <= inner <= len(self._pending):
+                    continue
+                if self._has_header(at) and not _fault_of(bytes(self._pending[at:inner])):
+                    return True
         return False
 
 

@@ -61,6 +61,8 @@ _UNANSWERABLE = frozenset((0x15, 0x7921, 0x80, 0x81, 0x82, 0x94, 0x7994, 0x799B)
 """What even devices that want an answer for everything want none for: answers themselves, and data of others."""
 _BARE_WITH_TIME = (0x10, 0x11, 0x17, 0x69)
 _BARE_STATUS = 0x13
+_CLOCK_YEARS = range(2000, 2100)
+"""A platform whose own clock is not set yet does not set those of devices."""
 
 
 class GT06Codec:
@@ -104,6 +106,8 @@ class GT06Codec:
             return self._photo_answer(message)
         if answer is Answer.TIME:
             now = time.astimezone(UTC)
+            if now.year not in _CLOCK_YEARS:
+                return b""
             body = bytes((now.year - 2000, now.month, now.day, now.hour, now.minute, now.second))
             return frame(SHORT, message.kind & 0xFF, body, message.sequence)
         if answer is Answer.NONE or answer is Answer.NO_ADDRESS:

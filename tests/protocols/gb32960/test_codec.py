@@ -106,6 +106,13 @@ def test_head_of_another_protocol_is_no_message_of_ours() -> None:
     assert found.error.cause == "header"
 
 
+@pytest.mark.parametrize("year", [1970, 2100])
+def test_a_clock_that_is_not_set_sets_no_other(year: int) -> None:
+    time = NOON.replace(year=year)
+    assert GB32960.codec().ack(only(up(0x08)), Outcome.STORED, time) == b""
+    assert GB32960.codec().ack(only(up(0x07)), Outcome.STORED, time) == up(0x07, flag=0x01)
+
+
 @pytest.mark.parametrize("command", [0x01, 0x02, 0x03, 0x04, 0x07, 0x08])
 def test_refused_vehicle_of_2016_hears_nothing(command: int) -> None:
     assert ack(up(command, LOGIN), Outcome.REFUSED) == b""

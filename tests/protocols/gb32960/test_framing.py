@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pytest
+
 from protocols import Malformed, Message, Send
 from protocols.checksum import xor
-from protocols.gb32960 import GB32960
+from protocols.gb32960 import GB32960, framing
 from protocols.gb32960.framing import FrameSplitter
 from tests.protocols.gb32960.frames import REPORT, TIME, up
 
@@ -67,6 +69,34 @@ def test_link_full_of_marks_byte_by_byte_costs_little() -> None:
         for byte in (head + filling * 8000)[:3000]:
             splitter.feed(bytes([byte]))
     assert looked <= 2 * 3000 * 20
+
+
+def test_what_was_looked_into_is_not_checked_again_for_each_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = 0
+
+    def counting(frame: bytes) -> str:
+        nonlocal checked
+        checked += 1
+        return real(frame)
+
+    real = framing._fault_of
+    monkeypatch.setattr(framing, "_fault_of", counting)
+    inside = b"".join(FRAME[:22] + (2000 + number**2).to_bytes(2, "big") for number in range(7))
+    splitter = FrameSplitter(8192)
+    for byte in FRAME[:22] + b"\x1f\x00" + inside + bytes(range(250)) * 24:
+        assert splitter.feed(bytes([byte])) == []
+    assert checked == 7, "each once, when it was whole"
+    good = up(0x02, TIME + bytes(50))
+    found = splitter.feed(good[:40]) + splitter.feed(good[40:])
+    assert found[-1] == good, "and what came meanwhile is seen"
+
+
+def test_what_came_before_does_not_hide_a_frame() -> None:
+    splitter = FrameSplitter(8192)
+    long = up(0x02, TIME + bytes(1000))
+    assert splitter.feed(long) == [long]
+    found = splitter.feed(FRAME[:22] + b"\x04\x00" + BEAT)
+    assert found[-1] == BEAT, "at once, and not when the frame that was cut would have ended"
 
 
 def test_no_answer_is_sent_for_what_was_only_cut() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -120,6 +120,13 @@ def test_the_time_is_told_in_utc() -> None:
     codec, request = GT06.codec(IMEI), message(short(0x8A))
     beijing = datetime(2025, 3, 7, 22, 6, 30, tzinfo=timezone(timedelta(hours=8)))
     assert codec.ack(request, Outcome.STORED, beijing) == codec.ack(request, Outcome.STORED, NOW)
+
+
+@pytest.mark.parametrize("year", [1970, 1999, 2100])
+def test_a_clock_that_is_not_set_sets_no_other(year: int) -> None:
+    codec, request = GT06.codec(IMEI), message(short(0x8A))
+    assert codec.ack(request, Outcome.STORED, datetime(year, 1, 1, tzinfo=UTC)) == b""
+    assert codec.ack(message(HEARTBEAT), Outcome.STORED, datetime(year, 1, 1, tzinfo=UTC)) != b""
 
 
 def test_commands_are_numbered_from_one_and_carry_a_mark() -> None:
