@@ -19,7 +19,6 @@ from iotgw.batch import Batch, Entry, answer
 from iotgw.segments import Place
 from iotgw.spool import Spool
 from iotgw.statistics import Statistics
-from protocols import Outcome
 
 
 class Backlog:
@@ -99,11 +98,7 @@ class Backlog:
         if place is None:
             return
         batch.place = place
-        let_in = [
-            (entry, Outcome.STORED)
-            for entry in batch.entries
-            if entry.origin is not None and entry.message.identity in entry.origin.identities
-        ]
+        let_in = batch.let_in()
         if self._held and self._held[0] is batch:
             self._held.popleft()
             self._in_spool += 1
@@ -143,5 +138,9 @@ class Backlog:
                 batch.entries[index] = entry
                 self._waiting_bytes -= len(entry.payload.body)
             self._waiting_messages -= len(waiting)
+        if not self._in_spool:
+            # Whatever somebody waits for still has been damaged.
+            self._waiting.clear()
+            self._waiting_messages = self._waiting_bytes = 0
         self._on_read(batches)
         self._on_change()

@@ -11,6 +11,7 @@ import structlog
 
 from iotgw.segments import Place
 from protocols import Message, Outcome
+from settings import AckRule
 from tasks.contract import IngestMessage
 
 log = structlog.get_logger(__name__)
@@ -22,6 +23,10 @@ class Origin(Protocol):
     @property
     def identities(self) -> AbstractSet[str]:
         """The devices that a receipt has let in and that are on this link now."""
+
+    @property
+    def ack_rule(self) -> AckRule:
+        """When those devices' messages are answered."""
 
     def settle(self, settled: list[tuple[Message, Outcome]]) -> None:
         """These messages are stored, or will never be: answer them."""
@@ -56,6 +61,14 @@ class Batch:
     """Where in the spool it is, once it is on the disk."""
     is_committed: bool = False
     """Whether its receipt has come."""
+
+    def let_in(self, rules: AbstractSet[AckRule] = frozenset(AckRule)) -> list[tuple[Entry, Outcome]]:
+        """Who waits for an answer but not for the receipt: devices let in before, on links with one of these rules."""
+        return [
+            (entry, Outcome.STORED)
+            for entry in self.entries
+            if entry.origin is not None and entry.origin.ack_rule in rules and entry.message.identity in entry.origin.identities
+        ]
 
 
 def answer(entries: Iterable[tuple[Entry, Outcome]], count: Callable[[str, int], None]) -> None:

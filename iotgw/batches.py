@@ -16,7 +16,7 @@ when it takes no more, nothing is read from devices.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Protocol
 from uuid import uuid4
@@ -32,6 +32,7 @@ from iotgw.batch import Batch, Entry, Origin, answer
 from iotgw.spool import Spool
 from iotgw.statistics import Statistics
 from protocols import Message, Outcome
+from settings import AckRule
 from tasks.contract import IngestMessage, Receipt
 
 log = structlog.get_logger(__name__)
@@ -57,10 +58,13 @@ class BatchSettings(Protocol):
     def batches_in_flight(self) -> int: ...
     @property
     def receipt_timeout_seconds(self) -> float: ...
+    @property
+    def acks(self) -> Mapping[str, AckRule]: ...
 
 
 Publish = Callable[[Batch], "Deferred[None]"]
 FullListener = Callable[[bool], None]
+_ON_ACCEPT = frozenset({AckRule.ACCEPT})
 
 
 class Batches:
@@ -74,6 +78,8 @@ class Batches:
         self._statistics = statistics
         self._publish_batch = publish
         self._on_full = on_full
+        self.on_refused: Callable[[str, str], None] = lambda protocol, identity: None
+        """Told which device of which protocol may not come in any more, when a message of its has been answered already."""
         # Ids of two runs of one gateway must never meet, or a late receipt of the first would settle a batch of the second.
         self._ids = map(f"{uuid4().hex[:16]}-{{}}".format, count(1))
         self._collected: deque[Entry] = deque()
@@ -82,7 +88,7 @@ class Batches:
         self._in_flight: dict[str, Batch] = {}
         self._newest: str | None = None
         self._is_full = False
-        self._is_blocked = False
+        self._is_blocked = self._is_broker_away = False
         self._backlog: Backlog | None = None
         self._drained: list[Deferred[None]] = []
         self._check = LoopingCall(self._publish_due)
@@ -119,8 +125,8 @@ class Batches:
         spool = {"spool": "off"} if self._backlog is None else self._backlog.snapshot()
         return {"batches_in_flight": self.in_flight, "messages_collected": self.collected, **spool}
 
-    def add(self, origin: Origin, message: Message, payload: IngestMessage) -> None:
-        """Take a message in. Its origin is settled once, after the receipt; never if the process ends before."""
+    def add(self, origin: Origin | None, message: Message, payload: IngestMessage) -> None:
+        """Take a message in. Its origin, if it waits, is settled once, and never if the process ends before."""
         self._collected.append(Entry(origin, message, payload))
         self._collected_bytes += len(payload.body)
         if len(self._collected) >= self._settings.batch_messages or self._collected_bytes >= self._settings.batch_bytes:
@@ -141,6 +147,9 @@ class Batches:
         if self._backlog is not None:
             self._backlog.committed(batch)
         self._settle(batch, receipt)
+        if batch.is_spooled and batch.place is None:
+            # The spool is about to write it. A disk that hangs may be so for long, and nobody needs its messages any more.
+            batch.entries = []
         self._refill()
         if self._collected and (batch.id == self._newest or self._is_full):
             self._leave()
@@ -235,13 +244,21 @@ class Batches:
         self._publish_batch(batch).addCallbacks(self._published, self._not_published, callbackArgs=(batch,), errbackArgs=(batch,))
 
     def _published(self, _: None, batch: Batch) -> None:
+        if self._is_broker_away:
+            log.info("batches are published again")
+            self._is_broker_away = False
         self._statistics.count("batches.published" if batch.attempts == 1 else "batches.published_again")
         factor = min(2 ** (batch.attempts - 1), LONGEST_RECEIPT_TIMEOUT_FACTOR)
         batch.due = self._clock.seconds() + self._settings.receipt_timeout_seconds * factor
+        if AckRule.ACCEPT in self._settings.acks.values():
+            answer(batch.let_in(_ON_ACCEPT), self._statistics.count)
 
     def _not_published(self, failure: Failure, batch: Batch) -> None:
         self._statistics.count("batches.not_published")
-        log.warning("batch not published, will try again", batch=batch.id, attempts=batch.attempts, cause=failure.getErrorMessage())
+        if not self._is_broker_away:
+            # Once, and not for each batch a second.
+            log.warning("batch not published, will try again", batch=batch.id, cause=failure.getErrorMessage())
+            self._is_broker_away = True
         batch.attempts -= 1
         batch.due = self._clock.seconds() + PUBLISH_RETRY_SECONDS
         self._block()
@@ -259,9 +276,12 @@ class Batches:
             self._publish(batch)
 
     def _settle(self, batch: Batch, receipt: Receipt) -> None:
-        for outcome in receipt.outcomes.values():
+        for index, outcome in receipt.outcomes.items():
             if outcome is not Outcome.STORED:
                 self._statistics.count(f"messages.{outcome.name.lower()}")
+            if outcome is Outcome.REFUSED and index < len(batch.entries) and batch.entries[index].origin is None:
+                refused = batch.entries[index].payload
+                self.on_refused(refused.protocol, refused.identity)
         outcomes = ((entry, receipt.outcomes.get(index, Outcome.STORED)) for index, entry in enumerate(batch.entries))
         answer(outcomes, self._statistics.count)
 

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from iotgw.batches import Batches, Publish
 from iotgw.limits import Addresses, Bans, Rates
 from iotgw.link import Link
+from iotgw.routes import Routes
 from iotgw.sessions import Session, Sessions
 from iotgw.statistics import Statistics
 from iotgw.wheel import TimerWheel
@@ -35,13 +36,16 @@ class Gateway:
         self.statistics = Statistics()
         self.wheel = TimerWheel(clock)
         self.sessions = Sessions()
+        self.routes = Routes(self.sessions, clock, self.statistics, self._replaced)
         self.addresses = Addresses(settings)
         self.banned_devices: Bans[tuple[str, str]] = Bans(settings.max_bans)
         self.batches = Batches(settings, clock, self.statistics, publish, self._set_full)
+        self.batches.on_refused = self._refuse
         self.is_paused = False
         self._is_draining = False
         self.now = clock.seconds
-        self._links: set[Link] = set()
+        self._links: dict[Link, float] = {}
+        """Open links, and when each was opened by a clock that nobody sets."""
         self._all_closed: list[Deferred[None]] = []
         self._numbers = count(1)
         self._message_rates: dict[str, Rates[str]] = {}
@@ -98,7 +102,7 @@ class Gateway:
         return datetime.now(UTC)
 
     def link_opened(self, link: Link) -> None:
-        self._links.add(link)
+        self._links[link] = time.monotonic()
         self.addresses.opened(link.address)
         self.wheel.add(link)
         self.statistics.count("links.opened")
@@ -119,7 +123,8 @@ class Gateway:
         if link not in self._links:
             # It was refused, and never open.
             return
-        self._links.discard(link)
+        del self._links[link]
+        self.sessions.forget(link)
         self.wheel.discard(link)
         self.statistics.count(f"links.closed.{cause}")
         if cause in OFFENCES and not link.identities and self.addresses.offended(link.address, cause, self.now()):
@@ -150,27 +155,30 @@ class Gateway:
         self.banned_devices.add((protocol, identity), self.now() + seconds, cause, self.now())
         session = self.sessions.get(protocol, identity)
         if session is not None:
-            self._shut_out(session.link, identity)
+            self._shut_out(session.link, identity, "banned")
 
     def is_banned(self, link: Link, identity: str) -> bool:
         """Whether a message that came over a link is a banned device's, who then is shut out."""
         if self.banned_devices.get((link.protocol.name, identity), self.now()) is None:
             return False
         self.statistics.count("messages.banned")
-        self._shut_out(link, identity)
+        self._shut_out(link, identity, "banned")
         return True
 
-    def take(self, link: Link, message: Message) -> None:
+    def take(self, link: Link, message: Message, is_answered: bool = False) -> None:
         """A link has opened a message: from here it goes to the workers."""
         self.statistics.count("messages")
         received_ms = time.time_ns() // 1_000_000
         payload = IngestMessage(
             link.protocol.name, message.identity, message.kind, message.sequence, message.head, message.body, received_ms
         )
-        self.batches.add(link, message, payload)
+        self.batches.add(None if is_answered else link, message, payload)
 
     def begin_session(self, session: Session) -> None:
-        """A device was let in on a link; a link that it was on before is closed."""
+        """A device was let in on a link. On the link it was on before, it is no more, here or on another gateway."""
+        if self.sessions.is_kept_out(session.identity, session.link, self.now()):
+            return
+        session.opened_at = self._links[session.link]
         lost = self.sessions.begin(session)
         if lost is not session:
             if not session.link.identities:
@@ -178,18 +186,20 @@ class Gateway:
             session.link.identities.add(session.identity)
             self.statistics.count("sessions.begun")
             log.debug("session begun", protocol=session.protocol, device=session.identity, peer=session.link.peer)
+            self.routes.claim(session)
         if lost is not None:
-            self.statistics.count("sessions.replaced")
-            log.info("newer link wins", protocol=lost.protocol, device=lost.identity, closed=lost.link.peer)
-            lost.link.close("replaced")
+            log.debug("newer link wins", protocol=lost.protocol, device=lost.identity, closed=lost.link.peer)
+            self._replaced(lost)
 
     def end_session(self, link: Link, identity: str) -> None:
         if identity in link.identities:
             link.identities.discard(identity)
             if not link.identities:
                 self.addresses.identified(link.address, False)
-        if self.sessions.end(link.protocol.name, identity, link):
+        ended = self.sessions.end(link.protocol.name, identity, link)
+        if ended is not None:
             self.statistics.count("sessions.ended")
+            self.routes.release(ended)
 
     def snapshot(self) -> dict[str, Any]:
         """Gauges and counters, for the log."""
@@ -200,13 +210,27 @@ class Gateway:
             "banned_addresses": len(self.addresses.bans),
             "banned_devices": len(self.banned_devices),
             **self.batches.snapshot(),
+            **self.routes.snapshot(),
             **self.statistics.snapshot(),
         }
 
-    def _shut_out(self, link: Link, identity: str) -> None:
+    def _replaced(self, session: Session) -> None:
+        """A device has a session on a newer link. This one's is closed, unless other devices are on it."""
+        self.statistics.count("sessions.replaced")
+        self._shut_out(session.link, session.identity, "replaced")
+        if session.link.is_open and self.sessions.keep_out(session, self.now()) > self.settings.devices_per_link:
+            session.link.close("devices")
+
+    def _shut_out(self, link: Link, identity: str, cause: str) -> None:
         self.end_session(link, identity)
         if not link.identities:
-            link.close("banned")
+            link.close(cause)
+
+    def _refuse(self, protocol: str, identity: str) -> None:
+        """A device whose message has been answered already may not come in any more."""
+        session = self.sessions.get(protocol, identity)
+        if session is not None:
+            session.link.end_session(identity)
 
     def _tell_if_all_closed(self) -> None:
         if not self._links:

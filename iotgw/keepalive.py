@@ -10,6 +10,9 @@ from __future__ import annotations
 import socket
 from typing import Any, Protocol
 
+LONGEST_MS = 0x7FFFFFFF
+"""What the kernel takes, some 25 days."""
+
 
 class KeepAliveSettings(Protocol):
     @property
@@ -34,7 +37,7 @@ def keep_alive(transport: Any, settings: KeepAliveSettings) -> None:
             ("TCP_KEEPCNT", probes),
             # For bytes that nobody confirms, which is otherwise some 15 minutes. Linux lets it overrule the number of
             # probes, so that it has to be what idle, interval and probes come to.
-            ("TCP_USER_TIMEOUT", (idle + interval * probes) * 1000),
+            ("TCP_USER_TIMEOUT", min((idle + interval * probes) * 1000, LONGEST_MS)),
         ):
             # Not every system has every one of them.
             if (number := getattr(socket, option, None)) is not None:

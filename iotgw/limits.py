@@ -225,9 +225,9 @@ class Addresses:
         Whoever has one address of IPv6 has the 2⁶⁴ of its network.
         """
         try:
-            packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0]) if ":" in host else socket.inet_aton(host)
-        except OSError:
-            # No address at all: a socket in the file system, which its folder's rights guard.
+            packed = socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host.partition("%")[0])
+        except (OSError, ValueError):
+            # No address at all: a socket in the file system, which its folder's rights guard, or a proxy's nonsense.
             return ""
         packed = packed.removeprefix(_MAPPED)
         address = ipaddress.ip_address(packed)

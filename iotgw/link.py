@@ -25,6 +25,7 @@ from iotgw.keepalive import keep_alive
 from iotgw.sessions import Session
 from iotgw.strangers import LONGEST, recognise
 from protocols import DeviceProtocol, Event, Malformed, Message, Outcome
+from settings import AckRule
 
 if TYPE_CHECKING:
     from iotgw.gateway import Gateway
@@ -56,6 +57,7 @@ class Link(Protocol):
         self.peer = ""
         self.is_open = False
         self.identities: set[str] = set()
+        self.ack_rule = gateway.settings.acks.get(protocol.name, AckRule.COMMIT)
         self._gateway = gateway
         self._codec = protocol.codec()
         self._unsettled = 0
@@ -90,7 +92,11 @@ class Link(Protocol):
         if not self.is_open:
             return
         now = self._last_received = self._gateway.now()
-        events = self._codec.receive(data, now)
+        try:
+            events = self._codec.receive(data, now)
+        except Exception:
+            self._codec_failed()
+            return
         if (self._first is not None or self._is_peer_hidden) and not self._is_welcome(data, events):
             return
         self._take(events, now)
@@ -98,10 +104,10 @@ class Link(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.is_open = False
+        self._gateway.link_closed(self, self._cause)
         for event in self._codec.end():
             if isinstance(event, Malformed):
                 self._gateway.statistics.count(f"malformed.{event.cause}")
-        self._gateway.link_closed(self, self._cause)
 
     def settle(self, settled: list[tuple[Message, Outcome]]) -> None:
         """Answer messages that have their receipt, with one write."""
@@ -113,22 +119,32 @@ class Link(Protocol):
             if outcome is not Outcome.REFUSED and message.identity not in self.identities:
                 if len(self.identities) >= self._gateway.settings.devices_per_link:
                     # Under open admission a stranger may invent identities, and each would be held for as long as it stays.
-                    log.info("closing a link with too many devices", peer=self.peer, protocol=self.protocol.name)
+                    log.debug("closing a link with too many devices", peer=self.peer, protocol=self.protocol.name)
                     self.close("devices")
                     return
                 self._gateway.begin_session(Session(self.protocol.name, message.identity, self, self._gateway.now()))
                 if not self.is_open:
                     return
+        self._answer(settled)
+        self._watch_codec()
+
+    def _answer(self, settled: list[tuple[Message, Outcome]]) -> None:
         time = self._gateway.wall_time()
-        acks = b"".join([self._codec.ack(message, outcome, time) for message, outcome in settled])
+        ack = self._codec.ack
+        acks = b"".join([ack(message, outcome, time) for message, outcome in settled])
         if acks:
             self.transport.write(acks)
             self._gateway.statistics.count("acks", len(settled))
+        ends_session = self.protocol.ends_session
         for message, outcome in settled:
-            if outcome is not Outcome.REFUSED and self.protocol.ends_session(message.kind):
-                self._gateway.end_session(self, message.identity)
-                self._unidentified_since = self._gateway.now()
-        self._watch_codec()
+            if outcome is Outcome.REFUSED or ends_session(message.kind):
+                self.end_session(message.identity)
+
+    def end_session(self, identity: str) -> None:
+        """A device has left, or may not come in any more: its next message waits for its receipt."""
+        if identity in self.identities:
+            self._gateway.end_session(self, identity)
+            self._unidentified_since = self._gateway.now()
 
     def close(self, cause: str) -> None:
         """Close from our side. What was written before still leaves, for a few seconds."""
@@ -276,6 +292,7 @@ class Link(Protocol):
 
     def _take(self, events: Sequence[Event], now: float) -> None:
         waits, banned = now, self._gateway.banned_devices.by_name
+        answered: list[tuple[Message, Outcome]] = []
         for event in events:
             if isinstance(event, Message):
                 self._malformed_in_a_row = 0
@@ -283,8 +300,12 @@ class Link(Protocol):
                     if not self.is_open:
                         return
                     continue
-                self._unsettled += 1
-                self._gateway.take(self, event)
+                is_answered = self.ack_rule is AckRule.RECEIVE and event.identity in self.identities
+                if is_answered:
+                    answered.append((event, Outcome.STORED))
+                else:
+                    self._unsettled += 1
+                self._gateway.take(self, event, is_answered)
                 room_at = self._rates.spend(event.identity, now)
                 if room_at > waits:
                     waits = room_at
@@ -295,6 +316,8 @@ class Link(Protocol):
             else:
                 self.transport.write(event.data)
                 self._gateway.statistics.count("sends")
+        if answered:
+            self._answer(answered)
         if waits > now:
             self._throttle(waits)
 
@@ -302,11 +325,14 @@ class Link(Protocol):
         try:
             self._take(self._codec.wake(now), now)
         except Exception:
-            # As when it raises on what was received: the link ends, and nobody else's.
-            log.exception("codec failed", protocol=self.protocol.name, peer=self.peer)
-            self.close("fault")
+            self._codec_failed()
         if self.is_open:
             self._gateway.wheel.add(self)
+
+    def _codec_failed(self) -> None:
+        """The link ends, and nobody else's."""
+        log.exception("codec failed", protocol=self.protocol.name, peer=self.peer)
+        self.close("fault")
 
     def _watch_codec(self) -> None:
         """Have the wheel know of the codec's deadline. Nothing to do for protocols that have none."""
@@ -318,5 +344,5 @@ class Link(Protocol):
         self._gateway.statistics.count(f"malformed.{malformed.cause}")
         self._malformed_in_a_row += 1
         if self._malformed_in_a_row >= self._gateway.settings.malformed_in_a_row:
-            log.info("closing a link that sends no messages", peer=self.peer, protocol=self.protocol.name, cause=malformed.cause)
+            log.debug("closing a link that sends no messages", peer=self.peer, protocol=self.protocol.name, cause=malformed.cause)
             self.close("malformed")

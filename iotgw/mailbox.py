@@ -1,4 +1,4 @@
-"""A gateway's own Redis stream: receipts come in through it.
+"""A gateway's own Redis stream: receipts and kicks come in through it.
 
 Nothing is ever popped from a stream, so a reader that is cut off between reading and acting loses nothing: it
 reads on from the last entry it acted on.
@@ -7,14 +7,14 @@ reads on from the last entry it acted on.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import redis
 import structlog
 from twisted.internet.interfaces import IReactorFromThreads
 
-from tasks.contract import RECEIPT_FIELD, BadPayloadError, Receipt, mailbox, unpack_receipt
+from tasks.contract import KICK_FIELD, RECEIPT_FIELD, BadPayloadError, Kick, Receipt, mailbox, unpack_kicks, unpack_receipt
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +23,11 @@ BLOCK_MS = 500
 ENTRIES_A_READ = 500
 RECONNECT_SECONDS = 0.5
 
+READ: dict[bytes, Callable[[bytes], Sequence[Receipt | Kick]]] = {
+    RECEIPT_FIELD: lambda data: [unpack_receipt(data)],
+    KICK_FIELD: unpack_kicks,
+}
+"""What an entry's field says."""
 
 _Stream = tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]
 """A stream's name and its entries, as id and fields."""
@@ -32,7 +37,7 @@ class Mailbox:
     """Reads the stream on a thread and hands over what each read brought with one call into the reactor."""
 
     def __init__(
-        self, redis_url: str, gateway_id: str, reactor: IReactorFromThreads, deliver: Callable[[Sequence[Receipt]], None]
+        self, redis_url: str, gateway_id: str, reactor: IReactorFromThreads, deliver: Callable[[Sequence[Receipt | Kick]], None]
     ) -> None:
         # Under protocol 3 the same read has another shape.
         self._client = redis.Redis.from_url(redis_url, socket_timeout=10, socket_connect_timeout=5, protocol=2)
@@ -43,6 +48,7 @@ class Mailbox:
         self._thread = threading.Thread(target=self._run, name="mailbox", daemon=True)
         # From the first entry that is kept: what earlier runs left is unknown to this one and passed over.
         self._last_id = b"0-0"
+        self._unknown: set[bytes] = set()
 
     def start(self) -> None:
         self._thread.start()
@@ -55,29 +61,46 @@ class Mailbox:
         is_away = False
         while not self._stopping.is_set():
             try:
-                receipts = self._read()
-            except redis.RedisError as error:
+                told = self._read()
+            except Exception as error:
                 if not is_away:
-                    log.warning("mailbox away, waiting for it", cause=str(error))
+                    # Whatever it is, such as a URL that nothing can be reached by: without this thread nothing would be acked.
+                    unexpected = None if isinstance(error, redis.RedisError) else error
+                    log.warning("mailbox away, waiting for it", cause=str(error), exc_info=unexpected)
                 is_away = True
+                # One that comes back without its data, or is another, may number from before where we are. What is read
+                # twice is passed over.
+                self._last_id = b"0-0"
                 self._stopping.wait(RECONNECT_SECONDS)
                 continue
             if is_away:
                 log.info("mailbox back")
                 is_away = False
-            if receipts:
-                self._reactor.callFromThread(self._deliver, receipts)
+            if told:
+                self._reactor.callFromThread(self._deliver, told)
         self._client.close()
 
-    def _read(self) -> list[Receipt]:
-        receipts: list[Receipt] = []
+    def _read(self) -> list[Receipt | Kick]:
+        told: list[Receipt | Kick] = []
         # The client's types cover every protocol and setting of it at once; this is what ours answers.
         read = self._client.xread({self._stream: self._last_id}, count=ENTRIES_A_READ, block=BLOCK_MS)
         for _, entries in cast("list[_Stream]", read or []):
             for entry_id, fields in entries:
                 self._last_id = entry_id
-                try:
-                    receipts.append(unpack_receipt(fields[RECEIPT_FIELD]))
-                except (KeyError, BadPayloadError) as error:
-                    log.warning("unreadable entry in the mailbox, passed over", entry=entry_id, cause=str(error))
-        return receipts
+                told += self._said(entry_id, fields)
+        return told
+
+    def _said(self, entry_id: bytes, fields: dict[bytes, bytes]) -> Iterator[Receipt | Kick]:
+        """What an entry's fields say, in their order."""
+        for name, data in fields.items():
+            unpack = READ.get(name)
+            if unpack is None:
+                if name not in self._unknown:
+                    # Of a newer release, in the course of an update.
+                    self._unknown.add(name)
+                    log.warning("unknown entries in the mailbox, passed over", field=name)
+                continue
+            try:
+                yield from unpack(data)
+            except BadPayloadError as error:
+                log.warning("unreadable entry in the mailbox, passed over", entry=entry_id, cause=str(error))

@@ -12,6 +12,7 @@ would have joined them. What belongs together should be one write. Log lines of 
 from __future__ import annotations
 
 import socket
+import time
 from errno import ENOBUFS, EPIPE, EWOULDBLOCK
 from typing import Any
 
@@ -89,7 +90,14 @@ class WriteThroughServer(Server):
 
 
 class GatewayReactor(EPollReactor):
-    """The epoll reactor whose accepted TCP connections write through."""
+    """The epoll reactor whose accepted TCP connections write through, and whose time nobody can set.
+
+    Stock's is the time of day. When that is put back, all that is due waits for as long; when it is put forward, as on a
+    host that gets its first time from the network after the start, all is due at once.
+    """
+
+    def seconds(self) -> float:
+        return time.monotonic()
 
     def listenTCP(self, port: Any, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> IListeningPort:
         return _writing_through(super().listenTCP(port, factory, backlog, interface))  # type: ignore[no-untyped-call]

@@ -15,6 +15,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,6 +76,7 @@ class Segments:
         self._limit = limit_bytes
         self.segment_bytes = max(min(SEGMENT_BYTES, limit_bytes // SEGMENTS_AT_LEAST), 1)
         self._segments: dict[int, _Segment] = {}
+        """Ascending, as they are made and found."""
         self._newest: int | None = None
         self._file = -1
         self._lock = -1
@@ -185,8 +187,9 @@ class Segments:
 
     def _current(self) -> _Segment | None:
         """The segment that has the next record to read, with the position at it."""
-        for number in sorted(number for number in self._segments if number >= self._at):
-            segment = self._segments[number]
+        for number, segment in self._segments.items():
+            if number < self._at:
+                continue
             if number > self._at:
                 self._at, self._offset = number, SEGMENT_HEADER_BYTES
             while (end := self._skipped.pop((number, self._offset), None)) is not None:
@@ -198,8 +201,7 @@ class Segments:
 
     def _sweep(self) -> None:
         """Remove the segments that nobody needs any more."""
-        for number in [number for number in self._segments if number <= self._at]:
-            segment = self._segments[number]
+        for number, segment in list(takewhile(lambda item: item[0] <= self._at, self._segments.items())):
             is_read = number < self._at or self._offset >= segment.end
             if is_read and segment.done >= segment.passed:
                 if number == self._newest:
@@ -212,7 +214,8 @@ class Segments:
         number = self._highest + 1
         path = self._folder / f"{number:012}.spool"
         salt = os.urandom(SALT_BYTES)
-        self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        # There may be one already: begun when the disk failed, and not to be removed then either.
+        self._file = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
             _write(self._file, segment_header(salt), 0)
             _sync_folder(self._folder)

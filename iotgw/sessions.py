@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from iotgw.link import Link
 
+AGAIN_SECONDS = 60.0
+"""A device that goes on sending on a link it has lost to another one may have left that one by now."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True, eq=False)
 class Session:
     """An identified device on a link."""
 
@@ -18,6 +21,14 @@ class Session:
     identity: str
     link: Link
     since: float
+    opened_at: float = 0.0
+    """When its link was opened, by the monotonic clock."""
+    epoch: int = 0
+    """Of its route; 0 until Redis has answered its claim. A later session of the device, wherever it is, has a higher one."""
+    opened_us: int = 0
+    """When its link was opened by Redis' clock; 0 until it is known."""
+    kicked_by: int = 0
+    """The epoch of a kick that came while its claim was under way."""
 
 
 class Sessions:
@@ -30,6 +41,8 @@ class Sessions:
 
     def __init__(self) -> None:
         self._by_device: dict[tuple[str, str], Session] = {}
+        self._lost: dict[Link, dict[str, float]] = {}
+        """Devices that lost their session on a link which stays open for others, and when they may try again."""
 
     def begin(self, session: Session) -> Session | None:
         """Let a device in on a link; what comes back is the session that lost, be it the old one or this one."""
@@ -43,13 +56,26 @@ class Sessions:
         self._by_device[device] = session
         return held
 
-    def end(self, protocol: str, identity: str, link: Link) -> bool:
-        """A device left this link. Nothing happens if its session is on another one by now."""
+    def end(self, protocol: str, identity: str, link: Link) -> Session | None:
+        """A device left this link; its session, unless that is on another one by now."""
         held = self._by_device.get((protocol, identity))
         if held is None or held.link is not link:
-            return False
-        del self._by_device[protocol, identity]
-        return True
+            return None
+        return self._by_device.pop((protocol, identity))
+
+    def keep_out(self, session: Session, now: float) -> int:
+        """Have no session of a device on a link that it has lost, for a while; how many devices that link has lost."""
+        lost = self._lost.setdefault(session.link, {})
+        lost[session.identity] = now + AGAIN_SECONDS
+        return len(lost)
+
+    def is_kept_out(self, identity: str, link: Link, now: float) -> bool:
+        lost = self._lost.get(link)
+        return lost is not None and lost.get(identity, now) > now
+
+    def forget(self, link: Link) -> None:
+        """A link has closed."""
+        self._lost.pop(link, None)
 
     def get(self, protocol: str, identity: str) -> Session | None:
         return self._by_device.get((protocol, identity))

@@ -1,6 +1,6 @@
 """Settings of all parts, from one place: the environment (``IOTGW_...``) or a TOML file."""
 
 from settings.load import SettingsError, load
-from settings.model import Admission, LogFormat, Settings
+from settings.model import AckRule, Admission, LogFormat, Settings
 
-__all__ = ["Admission", "LogFormat", "Settings", "SettingsError", "load"]
+__all__ = ["AckRule", "Admission", "LogFormat", "Settings", "SettingsError", "load"]

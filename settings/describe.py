@@ -14,6 +14,7 @@ from settings.model import SECRETS, Settings
 SUFFIXES = {
     "listen": "__<PROTOCOL>",
     "protocols": "__<PROTOCOL>__<OPTION>",
+    "acks": "__<PROTOCOL>",
     "idle_timeouts": "__<PROTOCOL>",
     "close_strangers": "__<PROTOCOL>",
 }

@@ -33,6 +33,17 @@ class Admission(StrEnum):
     """Only devices that were added before."""
 
 
+class AckRule(StrEnum):
+    """When the ack of a device that has been let in leaves."""
+
+    COMMIT = "commit"
+    """When the message is stored: what is acked is never lost."""
+    ACCEPT = "accept"
+    """When the broker has it: lost if the broker loses it."""
+    RECEIVE = "receive"
+    """At once: lost if the gateway ends before the broker or the spool has it."""
+
+
 class LogFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
@@ -77,6 +88,11 @@ class Settings(BaseSettings):
         description="options per protocol, see its page, e.g. protocols.modbus.maps = '/etc/iotgw/modbus'",
     )
     admission: Admission = Field(Admission.OPEN, description="open: unknown devices are created; known: they are refused")
+
+    acks: dict[str, AckRule] = Field(
+        default_factory=dict,
+        description="when acks leave, per protocol, e.g. acks.jt808 = 'commit'; accept and receive may lose what they ack",
+    )
 
     batch_messages: int = Field(800, ge=1, le=10_000, description="a batch leaves at so many messages")
     batch_bytes: int = Field(1 << 20, ge=1024, le=1 << 26, description="or at so many bytes of bodies, such as photos")

@@ -1,4 +1,4 @@
-"""What the gateway and the workers agree on: names of tasks and queues, payloads, receipts.
+"""What the gateway and the workers agree on: names of tasks and queues, payloads, what mailboxes hold, names in Redis.
 
 Imports nothing heavy, so that a gateway's host needs neither Django nor a database driver.
 """
@@ -21,6 +21,16 @@ MAILBOX_LENGTH = 10_000
 MAILBOX_EXPIRY_SECONDS = 3600
 """A mailbox nobody writes to for so long belongs to a gateway that is gone."""
 RECEIPT_FIELD = b"receipt"
+KICK_FIELD = b"kick"
+
+ROUTES = "iotgw:routes"
+"""The Redis hash of routes, by :func:`route_field`."""
+ALIVE = "iotgw:alive:"
+"""Before a run's id: the key that a running gateway keeps from expiring."""
+ROUTES_SWEPT = "iotgw:routes:swept"
+"""There while a gateway has lately begun to remove routes of runs that are gone."""
+LAST_RUN = "iotgw:run:"
+"""Before a gateway's name: the run that wrote it last."""
 
 
 class IngestMessage(NamedTuple):
@@ -48,13 +58,29 @@ class Receipt(NamedTuple):
     """By position in the batch, what is not plainly ``STORED``."""
 
 
+class Kick(NamedTuple):
+    """Word to a gateway that a newer link elsewhere has a device's session."""
+
+    protocol: str
+    identity: str
+    run: str
+    """Of the gateway that had the session. Another run of it has no such link."""
+    epoch: int
+    """Of the route that won: a session of this epoch or a later one is newer than the kick."""
+
+
 class BadPayloadError(ValueError):
-    """A payload or receipt that is none of ours."""
+    """A payload, receipt or kick that is none of ours."""
 
 
 def mailbox(gateway: str) -> str:
-    """The Redis stream that a gateway reads its receipts from."""
+    """The Redis stream through which a gateway is told things."""
     return f"iotgw:mailbox:{gateway}"
+
+
+def route_field(protocol: str, identity: str) -> str:
+    """Under which name a device's route is in :data:`ROUTES`. Protocols have no slash in their names."""
+    return f"{protocol}/{identity}"
 
 
 def ingest_payload(batch: str, gateway: str, messages: Sequence[IngestMessage]) -> dict[str, Any]:
@@ -92,6 +118,22 @@ def unpack_receipt(data: bytes) -> Receipt:
         return Receipt(batch, {int(index): Outcome(outcome) for index, outcome in outcomes.items()})
     except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:
         raise BadPayloadError(f"not a receipt: {error}") from error
+
+
+def unpack_kicks(data: bytes) -> list[Kick]:
+    """What the script that takes routes has packed: a run, and devices with the epochs that won.
+
+    Raises: BadPayloadError when the bytes are no kicks.
+    """
+    try:
+        run, *devices = msgpack.unpackb(data)
+        kicks = []
+        for field, epoch in zip(devices[::2], devices[1::2], strict=True):
+            protocol, _, identity = field.partition("/")
+            kicks.append(Kick(protocol, identity, run, int(epoch)))
+        return kicks
+    except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:
+        raise BadPayloadError(f"not kicks: {error}") from error
 
 
 def celery_configuration(broker_url: str) -> dict[str, Any]:

@@ -52,5 +52,5 @@ def test_held_bytes_are_found_wherever_they_are() -> None:
     before = held_bytes(codec)
     codec.receive(b"x" * 1000, 0.0)
     assert held_bytes(codec) == before + 1000
-    codec.stowaway = {"kept": [(bytes(HELD_LIMIT),)]}
+    codec._splitter.flag = {"kept": [(bytes(HELD_LIMIT),)]}
     assert held_bytes(codec) > HELD_LIMIT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from iotgw.accepting import LinkFactory
 from iotgw.batch import Batch
 from iotgw.gateway import Gateway
 from iotgw.link import Link
+from iotgw.routetable import Answer, Claim
 from protocols import Decoded, Event, Malformed, Message, Outcome, Send
 from settings import Settings
 from tasks.contract import Receipt
@@ -128,6 +129,22 @@ class FakePublisher:
         else:
             published.callback(None)
         return published
+
+
+class FakeRouteTable:
+    """Remembers changes; whoever tests it answers them."""
+
+    run = "this run"
+
+    def __init__(self) -> None:
+        self.changes: list[tuple[Sequence[Claim], Sequence[str], Deferred[list[Answer]]]] = []
+        self.on_ready: Callable[[], None] = lambda: None
+        self.on_away: Callable[[], None] = lambda: None
+
+    def change(self, claims: Sequence[Claim], releases: Sequence[str]) -> Deferred[list[Answer]]:
+        changed: Deferred[list[Answer]] = Deferred()
+        self.changes.append((claims, releases, changed))
+        return changed
 
 
 class House:

@@ -123,6 +123,14 @@ def test_the_kernel_watches_nobody_if_it_shall_not(listen):
     assert socket_of(only_link(listener).transport).getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
 
 
+def test_the_longest_that_may_be_set_is_not_longer_than_the_kernel_takes(listen):
+    longest = {"keep_alive_idle_seconds": 32_767, "keep_alive_interval_seconds": 32_767, "keep_alive_probes": 127}
+    listener = listen(**longest)
+    listener.connect()
+    handle = socket_of(only_link(listener).transport)
+    assert handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 2**31 - 1
+
+
 def test_what_is_no_tcp_connection_is_left_alone():
     near, far = socket.socketpair()
     settings = House().gateway.settings

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from iotgw.batch import Batch
 from iotgw.batches import MOST_HELD, Batches
 from iotgw.segments import Segments
 from iotgw.spool import Spool
 from iotgw.statistics import Statistics
 from protocols import Message, Outcome
-from settings import Settings
+from settings import AckRule, Settings
 from tasks.contract import IngestMessage, Receipt
 from tests.iotgw.fakes import FakePublisher, House
 
@@ -42,6 +44,7 @@ class DirectReactor:
 @dataclass(eq=False)
 class FakeOrigin:
     identities: set[str] = field(default_factory=set)
+    ack_rule = AckRule.COMMIT
     settled: list[tuple[str, Outcome]] = field(default_factory=list)
 
     def settle(self, settled: list[tuple[Message, Outcome]]) -> None:
@@ -59,10 +62,11 @@ class Bench:
         settings = {"batch_messages": 1, "batches_in_flight": 4, "spool_bytes": 1 << 20, **settings}
         self.clock = Clock()
         self.publisher = FakePublisher()
+        self.names: dict[str, str] = {}
         self.full: list[bool] = []
         self.statistics = Statistics()
         given = Settings(**settings)
-        self.batches = Batches(given, self.clock, self.statistics, self.publisher.publish, self.full.append)
+        self.batches = Batches(given, self.clock, self.statistics, self._publish, self.full.append)
         self.reactor = DirectReactor()
         self.spool = Spool(folder, given.spool_bytes, self.reactor, self.statistics, self.clock.seconds)
         self.batches.overflow_into(self.spool)
@@ -86,14 +90,16 @@ class Bench:
     @property
     def left(self) -> str:
         """What was published, each batch once, in the order it first left."""
-        return "".join(
-            dict.fromkeys("".join(entry.message.identity for entry in batch.entries) for batch in self.publisher.batches)
-        )
+        return "".join(dict.fromkeys(self.names[batch.id] for batch in self.publisher.batches))
 
     def receipt(self, identity: str, outcomes: dict[int, Outcome] | None = None) -> None:
-        batch = next(batch for batch in reversed(self.publisher.batches) if batch.entries[0].message.identity == identity)
+        batch = next(batch for batch in reversed(self.publisher.batches) if self.names[batch.id].startswith(identity))
         self.batches.receive(Receipt(batch.id, outcomes or {}))
         self.disk()
+
+    def _publish(self, batch: Batch) -> Deferred[None]:
+        self.names[batch.id] = "".join(entry.message.identity for entry in batch.entries)
+        return self.publisher.publish(batch)
 
     def gauge(self, name: str) -> Any:
         return self.batches.snapshot()[name]
@@ -512,6 +518,23 @@ def test_when_all_of_it_has_rotten_batches_go_directly_again(folder: Path):
     bench.add("e")
     bench.clock.advance(0)
     assert bench.left == "ae"
+
+
+def test_whoever_waited_for_what_has_rotten_is_not_remembered_for_ever(folder: Path):
+    bench = Bench(folder, batches_in_flight=1)
+    stranger = FakeOrigin()
+    bench.add("a")
+    bench.add("bcd", stranger)
+    bench.disk()
+    assert bench.gauge("messages_waiting") == 3
+    (path,) = files(folder)
+    path.write_bytes(path.read_bytes().replace(b"line", b"LINE"))
+    bench.receipt("a")
+    assert (bench.gauge("spool_batches"), bench.gauge("messages_waiting")) == (0, 0)
+    bench.add("ef")
+    bench.add("g", stranger)
+    bench.disk()
+    assert bench.gauge("messages_waiting") == 1, "and there is room for others"
 
 
 def test_a_record_that_is_no_batch_is_passed_over(folder: Path):

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from iotgw.batches import Batches
 from iotgw.statistics import Statistics
 from protocols import Message, Outcome
-from settings import Settings
+from settings import AckRule, Settings
 from tasks.contract import IngestMessage, Receipt
 from tests.iotgw.fakes import FakePublisher
 
@@ -18,6 +18,8 @@ from tests.iotgw.fakes import FakePublisher
 @dataclass(eq=False)
 class FakeOrigin:
     settled: list[tuple[str, Outcome]] = field(default_factory=list)
+    identities: frozenset[str] = frozenset()
+    ack_rule: AckRule = AckRule.COMMIT
 
     def settle(self, settled: list[tuple[Message, Outcome]]) -> None:
         self.settled += [(message.identity, outcome) for message, outcome in settled]

@@ -100,6 +100,9 @@ def test_who_pays_its_debts_is_forgotten():
         ("::ffff:127.0.0.1", ""),
         ("", ""),
         ("/run/gateway.sock", ""),
+        ("192.0.2.7\0", ""),
+        ("::1\0", ""),
+        ("192.0.2.7 and more", ""),
     ],
 )
 def test_an_address_counts_as_its_network(host, key):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgpack
 import pytest
 import redis
+import structlog
 
-from iotgw.mailbox import Mailbox
+from iotgw.mailbox import RECONNECT_SECONDS, Mailbox
 from protocols import Outcome
-from tasks.contract import RECEIPT_FIELD, Receipt, mailbox, pack_receipt
+from tasks.contract import KICK_FIELD, RECEIPT_FIELD, Kick, Receipt, mailbox, pack_receipt
 from tests.servers import Redis
 
 
@@ -26,9 +29,9 @@ class Post:
     """A mailbox, and a pen to write into it."""
 
     def __init__(self, url: str) -> None:
-        self.received: queue.Queue[Receipt] = queue.Queue()
+        self.received: queue.Queue[Any] = queue.Queue()
         self.client = redis.Redis.from_url(url)
-        self.mailbox = Mailbox(url, "gw", DirectReactor(), lambda receipts: [self.received.put(receipt) for receipt in receipts])
+        self.mailbox = Mailbox(url, "gw", DirectReactor(), lambda told: [self.received.put(entry) for entry in told])
 
     def write(self, *batches: str, **outcomes: Outcome) -> None:
         for batch in batches:
@@ -64,6 +67,33 @@ def test_an_unreadable_entry_is_passed_over(post: Post):
     assert post.read(1) == ["a"]
 
 
+def test_kicks_come_in_between_receipts_in_their_order(post: Post):
+    post.write("a")
+    post.client.xadd(mailbox("gw"), {KICK_FIELD: msgpack.packb(["run", "jt808/138/00", 1_700_000_000_000_000, "jt808/2", 7])})
+    post.write("b")
+    assert post.read(1) == ["a"]
+    assert post.received.get(timeout=10) == Kick("jt808", "138/00", "run", 1_700_000_000_000_000)
+    assert post.received.get(timeout=10) == Kick("jt808", "2", "run", 7)
+    assert post.read(1) == ["b"]
+
+
+@pytest.mark.parametrize("data", [b"\xff\x00", b"", msgpack.packb(["run", "jt808/1"]), msgpack.packb(["run", 1, 2])])
+def test_unreadable_kicks_are_passed_over(post: Post, data: bytes):
+    post.client.xadd(mailbox("gw"), {KICK_FIELD: data})
+    post.write("a")
+    assert post.read(1) == ["a"]
+
+
+def test_unknown_fields_are_passed_over_with_one_warning(post: Post):
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            post.client.xadd(mailbox("gw"), {"later": "x"})
+        receipt = pack_receipt(Receipt("a", {}))
+        post.client.xadd(mailbox("gw"), {"later": "x", RECEIPT_FIELD: receipt})
+        assert post.read(1) == ["a"]
+    assert [(line["event"], line["field"]) for line in logs] == [("unknown entries in the mailbox, passed over", b"later")]
+
+
 def test_it_reads_on_when_redis_is_back(post: Post, redis_server: Redis):
     post.write("a")
     assert post.read(1) == ["a"]
@@ -71,6 +101,29 @@ def test_it_reads_on_when_redis_is_back(post: Post, redis_server: Redis):
     redis_server.start()
     post.write("b")
     assert post.read(1) == ["b"]
+
+
+def test_a_redis_that_comes_back_without_its_data_and_with_an_earlier_clock_is_heard(post: Post, redis_server: Redis):
+    ahead = int(time.time() * 1000) + 3_600_000
+    post.client.xadd(mailbox("gw"), {RECEIPT_FIELD: pack_receipt(Receipt("a", {}))}, id=f"{ahead}-0")
+    assert post.read(1) == ["a"]
+    post.client.delete(mailbox("gw"))
+    redis_server.stop()
+    redis_server.start()
+    post.write("b")
+    assert post.read(1) == ["b"]
+
+
+@pytest.mark.parametrize("url", ["redis://a..b:6379/0", "redis://127.0.0.1:1/0?unknown=1"])
+def test_a_url_that_reaches_nothing_does_not_end_the_thread(url: str):
+    with structlog.testing.capture_logs() as logs:
+        post = Post(url)
+        post.mailbox.start()
+        post.mailbox._thread.join(1.5 * RECONNECT_SECONDS)
+        assert post.mailbox._thread.is_alive()
+        post.mailbox.stop()
+        post.mailbox._thread.join(10)
+    assert [line["event"] for line in logs] == ["mailbox away, waiting for it"]
 
 
 def test_it_waits_for_a_redis_that_is_not_there_yet(redis_url: str, redis_server: Redis):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from iotgw.stack import gateway_command
-from tests.iotgw.reactor_scenarios import SCENARIOS
+from tests.iotgw.reactor import SCENARIOS
 
 ROOT = Path(__file__).parent.parent.parent
 SECONDS = 60
@@ -21,7 +21,7 @@ SECONDS = 60
 
 def tell(name: str) -> dict[str, Any]:
     """What all scenarios come to in a process with that reactor."""
-    command = [sys.executable, "-m", "tests.iotgw.reactor_scenarios", name]
+    command = [sys.executable, "-m", "tests.iotgw.reactor", name]
     child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert child.returncode == 0, child.stderr
     told: dict[str, Any] = json.loads(child.stdout)
@@ -52,6 +52,10 @@ def test_a_protocol_that_is_the_producer_of_its_own_transport_writes_through_too
 
 def test_one_connection_cannot_write_through_for_ever(told: dict[str, dict[str, Any]]):
     assert 100_000 < told["ours"]["what_leaves_at_once"]["told"]["in a row"] <= 128 * 1024
+
+
+def test_what_is_due_comes_though_the_time_of_day_is_set(told: dict[str, dict[str, Any]]):
+    assert told["ours"]["the_time_of_day_is_set_back"]["told"] == {"rung": ["due before", "due since"], "goes on": True}
 
 
 def test_adopted_ports_write_through_and_unix_ports_stay_as_they_are(told: dict[str, dict[str, Any]]):

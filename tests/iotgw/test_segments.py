@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -215,6 +216,49 @@ def test_after_a_failed_fsync_nothing_more_goes_into_that_file(tmp_path: Path, m
     (behind,) = segments.append([b"behind"])
     assert behind.segment > before.segment
     assert rest(segments) == [b"before", b"behind"]
+
+
+def test_a_file_that_a_failing_disk_kept_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As when the file system turns read-only: what was begun cannot be removed either."""
+    segments, _ = opened(tmp_path)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "read-only")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", fail)
+        patch.setattr(Path, "unlink", fail)
+        for _ in range(2):
+            with pytest.raises(OSError, match="read-only"):
+                segments.append([b"lost"])
+    segments.append([b"behind"])
+    assert rest(segments) == [b"behind"]
+    segments.close()
+    segments, found = opened(tmp_path)
+    assert (found, segments.torn, segments.damaged) == (1, 0, 0)
+
+
+def test_a_read_costs_the_same_however_many_segments_there_are(tmp_path: Path):
+    segments, _ = opened(tmp_path, limit=4)
+    segments._limit = LARGE
+    segments.append([b"first"])
+    visited = 0
+
+    class Counting(dict[Any, Any]):
+        def items(self) -> Any:
+            nonlocal visited
+            for item in super().items():
+                visited += 1
+                yield item
+
+    for _ in range(100):
+        segments.append([b"more"])
+    segments._segments = Counting(segments._segments)
+    for _ in range(100):
+        stored = segments.read()
+        assert stored is not None
+        segments.done(stored.place)
+    assert visited < 10 * 100, visited
 
 
 def test_each_append_is_synced_and_a_new_file_in_its_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
