@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cache, partial
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from construct import Array, ConstructError, IfThenElse, Prefixed, Renamed, StreamError, Struct
 
@@ -43,26 +44,19 @@ def values(declaration: Struct, parsed: Mapping[str, Any]) -> dict[str, Any]:
     declared ones, where it is empty. Bytes behind a list, too few for an entry of it, are ``trailing``.
     """
     values_by_name: dict[str, Any] = {}
-    for field in declaration.subcons:
-        name = field.name
-        if name is None or is_secret(field) or parsed[name] is None or (name == "extra" and not parsed[name]):
+    for field in _fields(declaration):
+        value = parsed[field.name]
+        if value is None or (field.name == "extra" and not value):
             continue
-        values_by_name[name] = shown(field, parsed[name])
-        if isinstance(_bare(field), UntilEnd) and parsed[name].trailing:
-            values_by_name["trailing"] = parsed[name].trailing.hex()
+        values_by_name[field.name] = value if value.__class__ in _PLAIN else field.show(value)
+        if field.may_trail and value.trailing:
+            values_by_name["trailing"] = value.trailing.hex()
     return values_by_name
 
 
 def shown(declaration: Declaration, value: Any) -> Any:
     """One field's value as JSON knows it."""
-    bare = _bare(declaration)
-    if isinstance(bare, Struct):
-        return values(bare, value)
-    if isinstance(bare, Items):
-        return item_values(bare, value)
-    if isinstance(bare, (Array, UntilEnd)):
-        return [shown(bare.subcon, entry) for entry in value]
-    return json_value(value)
+    return _show(declaration)(value)
 
 
 def item_values(items: Items, entries: Entries) -> dict[str, Any]:
@@ -72,14 +66,16 @@ def item_values(items: Items, entries: Entries) -> dict[str, Any]:
     """
     named: dict[str, Any] = {}
     raw = []
+    show = _item_shows(items)
     for item in entries:
-        declaration = items.declaration(item.id, item.length)
-        if declaration is not None and is_secret(declaration):
+        id, length, name, value = item
+        show_value = show.get((id, length)) or show.get((id, None))
+        if show_value is _hide:
             continue
-        if item.name and declaration is not None and item.name not in named:
-            named[item.name] = shown(declaration, item.value)
-        elif item.id or item.length:
-            raw.append({"id": f"0x{item.id:0{items.id_digits}X}", "raw": items.raw(item).hex()})
+        if name and show_value is not None and name not in named:
+            named[name] = value if value.__class__ in _PLAIN else show_value(value)
+        elif id or length:
+            raw.append({"id": f"0x{id:0{items.id_digits}X}", "raw": items.raw(item).hex()})
     if raw:
         named["items"] = raw
     if entries.is_cut and items.has_secrets:
@@ -89,6 +85,52 @@ def item_values(items: Items, entries: Entries) -> dict[str, Any]:
     return named
 
 
+Show = Callable[[Any], Any]
+"""Makes a JSON value of a parsed one. What a declaration needs of these is settled once, not for every body."""
+
+
+class _Field(NamedTuple):
+    """A struct's field that may be shown."""
+
+    name: str
+    show: Show
+    may_trail: bool
+    """Whether it is a list that bytes can be left behind."""
+
+
+@cache
+def _fields(declaration: Struct) -> tuple[_Field, ...]:
+    return tuple(
+        _Field(field.name, _show(field), isinstance(_bare(field), UntilEnd))
+        for field in declaration.subcons
+        if field.name is not None and not is_secret(field)
+    )
+
+
+@cache
+def _show(declaration: Declaration) -> Show:
+    bare = _bare(declaration)
+    if isinstance(bare, Struct):
+        return partial(values, bare)
+    if isinstance(bare, Items):
+        return partial(item_values, bare)
+    if isinstance(bare, (Array, UntilEnd)):
+        show = _show(bare.subcon)
+        return lambda entries: [show(entry) for entry in entries]
+    return json_value
+
+
+@cache
+def _item_shows(items: Items) -> dict[tuple[int, int | None], Show]:
+    """By id and length; None for every length that has no declaration of its own."""
+    return {key: _hide if is_secret(declaration) else _show(declaration) for key, declaration in items._declared.items()}
+
+
+def _hide(value: Any) -> Any:
+    """Stands for what nobody may be shown."""
+    raise AssertionError("a secret is never shown")
+
+
 def is_secret(declaration: Declaration) -> bool:
     """Whether nobody may be shown what this declares."""
     return isinstance(_bare(declaration), Secret)
@@ -96,10 +138,10 @@ def is_secret(declaration: Declaration) -> bool:
 
 def json_value(value: Any) -> Any:
     """One parsed value as JSON knows it."""
+    if value.__class__ in _PLAIN:
+        return value
     if isinstance(value, FlagWord):
         return value.names
-    if isinstance(value, bool) or value is None:
-        return value
     for kind in (int, float, str):
         if isinstance(value, kind):
             # A plain one: subclasses carry bytes that only building needs.
@@ -113,6 +155,10 @@ def json_value(value: Any) -> Any:
     if isinstance(value, (list, tuple, Entries)):
         return [json_value(entry) for entry in value]
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_PLAIN = frozenset((int, float, str, bool, type(None)))
+"""What is a JSON value as it is. Most are, so that asking first is faster than calling what would show them."""
 
 
 def iso(time: datetime) -> str:

@@ -6,11 +6,14 @@ import json
 import math
 from typing import Any
 
+import orjson
+
 DEPTH = 32
 """How deep values may nest: no protocol goes past a few levels, and json itself gives up at Python's recursion limit."""
 
-
 _encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
+_STRICT = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+"""What json does not know is no JSON here either."""
 
 
 class NotJSONError(ValueError):
@@ -27,6 +30,28 @@ def storable(value: Any) -> tuple[str, Any]:
     if not value:
         return ("{}", {}) if isinstance(value, dict) else ("[]", [])
     try:
+        text = orjson.dumps(value, option=_STRICT).decode()
+    except TypeError:
+        return _judged(value)
+    return _judged(value) if _is_doubtful(text) else (text, value)
+
+
+def plain_text(text: str) -> str:
+    """The text without what PostgreSQL cannot store in one."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def _is_doubtful(text: str) -> bool:
+    """Whether orjson's text may not be json's: NaN is null in it, and numbers near zero are written otherwise. What is
+    escaped may be the character NUL. A dash by itself is found sooner than an exponent's.
+    """
+    return "\\" in text or "null" in text or "0.0000" in text or ("-" in text and "e-" in text)
+
+
+def _judged(value: Any) -> tuple[str, Any]:
+    try:
         text = _encode(value)
         text.encode()
         if "\\u0000" not in text:
@@ -35,11 +60,6 @@ def storable(value: Any) -> tuple[str, Any]:
         pass
     value = _cleaned(value, DEPTH)
     return _encode(value), value
-
-
-def plain_text(text: str) -> str:
-    """The text without what PostgreSQL cannot store in one."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _cleaned(value: Any, depth: int) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -82,60 +81,54 @@ class PreparedReport(NamedTuple):
     alarms: list[str]
 
 
-@dataclass(slots=True)
-class PreparedMessage:
+class PreparedMessage(NamedTuple):
     """The rows of one message."""
 
-    index: int
-    """Its place in the batch."""
-    device: DeviceKey
     received_at: datetime
-    reports: list[PreparedReport] = field(default_factory=list)
-    quarantine: QuarantineRow | None = None
+    reports: list[PreparedReport]
+    quarantine: QuarantineRow | None
 
     @property
     def outcome(self) -> Outcome:
         return Outcome.QUARANTINED if self.quarantine else Outcome.STORED
 
 
-def prepare(index: int, incoming: Incoming) -> PreparedMessage | None:
-    """The rows of a message, or None if there can be no row of it, not even one in quarantine.
+def device_key(incoming: Incoming) -> DeviceKey | None:
+    """Whose message it is, or None if there can be no row of it, not even one in quarantine.
 
     That is so when what identifies it fits no column: an identity that is empty, longer than a column is wide or
     not text a database takes, a number past 64 bits. No real device has such, and cutting it to fit would store
     one device's data as another's.
     """
-    if not _is_storable(incoming):
-        return None
-    prepared = PreparedMessage(index, DeviceKey(incoming.protocol, incoming.message.identity), incoming.received_at)
-    error = incoming.decoded.error
-    for report in incoming.decoded.reports:
-        try:
-            prepared.reports.append(_prepared_report(report, incoming))
-        except (NotJSONError, OverflowError, ValueError, TypeError, AttributeError) as fault:
-            error = error or DecodeError(UNSTORABLE, str(report.kind), str(fault))
-    if error is not None:
-        prepared.quarantine = _quarantine_row(incoming, error)
-    return prepared
-
-
-def quarantined(index: int, incoming: Incoming, cause: str, text: str) -> PreparedMessage:
-    """The message's row in quarantine alone, for a message whose other rows the database refused."""
-    device = DeviceKey(incoming.protocol, incoming.message.identity)
-    row = _quarantine_row(incoming, DecodeError(cause, "", text))
-    return PreparedMessage(index, device, incoming.received_at, quarantine=row)
-
-
-def _is_storable(incoming: Incoming) -> bool:
     message = incoming.message
-    return (
-        0 < len(message.identity) <= IDENTITY_LENGTH
-        and plain_text(message.identity) == message.identity
-        and 0 < len(incoming.protocol) <= PROTOCOL_LENGTH
-        and plain_text(incoming.protocol) == incoming.protocol
+    is_storable = (
+        _is_name(message.identity, IDENTITY_LENGTH)
+        and _is_name(incoming.protocol, PROTOCOL_LENGTH)
         and message.kind in _INTEGER
         and message.sequence in _INTEGER
     )
+    return DeviceKey(incoming.protocol, message.identity) if is_storable else None
+
+
+def prepare(incoming: Incoming) -> PreparedMessage:
+    """The rows of a message that has a :func:`device_key`."""
+    error = incoming.decoded.error
+    reports: list[PreparedReport] = []
+    for report in incoming.decoded.reports:
+        try:
+            reports.append(_prepared_report(report, incoming))
+        except (NotJSONError, OverflowError, ValueError, TypeError, AttributeError) as fault:
+            error = error or DecodeError(UNSTORABLE, str(report.kind), str(fault))
+    return PreparedMessage(incoming.received_at, reports, None if error is None else _quarantine_row(incoming, error))
+
+
+def quarantined(incoming: Incoming, cause: str, text: str) -> PreparedMessage:
+    """The message's row in quarantine alone, for a message whose other rows the database refused."""
+    return PreparedMessage(incoming.received_at, [], _quarantine_row(incoming, DecodeError(cause, "", text)))
+
+
+def _is_name(text: str, longest: int) -> bool:
+    return 0 < len(text) <= longest and plain_text(text) == text
 
 
 def _prepared_report(report: Report, incoming: Incoming) -> PreparedReport:
@@ -143,21 +136,22 @@ def _prepared_report(report: Report, incoming: Incoming) -> PreparedReport:
         raise ValueError(f"the kind has {len(report.kind)} characters, {KIND_LENGTH} is the most")
     values_text, values = storable(report.values)
     alarms_text, alarms = storable(report.alarms)
+    # By position: fourteen names would take longer than what they name.
     row = ReportRow(
-        time=incoming.received_at if report.time is None else _in_utc(report.time),
-        received_at=incoming.received_at,
-        kind=plain_text(report.kind),
-        sequence=incoming.message.sequence,
-        digest=report.digest,
-        latitude=_number(report.latitude),
-        longitude=_number(report.longitude),
-        altitude_m=_number(report.altitude_m),
-        speed_kmh=_number(report.speed_kmh),
-        course_deg=_number(report.course_deg),
-        values=values_text,
-        alarms=alarms_text,
-        head=incoming.message.head,
-        body=report.body,
+        incoming.received_at if report.time is None else _in_utc(report.time),
+        incoming.received_at,
+        plain_text(report.kind),
+        incoming.message.sequence,
+        report.digest,
+        _number(report.latitude),
+        _number(report.longitude),
+        _number(report.altitude_m),
+        _number(report.speed_kmh),
+        _number(report.course_deg),
+        values_text,
+        alarms_text,
+        incoming.message.head,
+        report.body,
     )
     return PreparedReport(row, report.time is not None, report.is_position, values, alarms)
 
@@ -179,6 +173,8 @@ def _quarantine_row(incoming: Incoming, error: DecodeError) -> QuarantineRow:
 
 
 def _in_utc(time: datetime) -> datetime:
+    if time.tzinfo is UTC:
+        return time
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 

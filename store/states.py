@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from store.rows import PreparedReport
+from store.rows import PreparedMessage, PreparedReport
 
 CLOCK_AHEAD = timedelta(hours=25)
 """How far a device's clock may be ahead of ours before we stop believing it: a day, for one that is set to local
@@ -41,7 +42,7 @@ class DeviceState:
             if is_news:
                 self.values.update(report.values)
             return is_news
-        if row.time > row.received_at + CLOCK_AHEAD:
+        if not _is_believed(report):
             return False
         is_news = self.time is None or row.time >= self.time
         if is_news:
@@ -61,3 +62,25 @@ class DeviceState:
         if is_news:
             self.last_seen = received_at
         return is_news
+
+    def take_all(self, messages: Sequence[PreparedMessage]) -> bool:
+        """Bring the state forward by all that came from its device in a batch; whether that changed something."""
+        reports = [report for message in messages for report in message.reports]
+        if len(reports) > 1:
+            reports.sort(key=lambda report: report.row.time)
+        # Reports first: those without a date are compared with when the device was seen before this batch.
+        news = [self.take(report) for report in reports]
+        news += [self.see(message.received_at) for message in messages]
+        return any(news)
+
+
+def decides_alone(message: PreparedMessage) -> bool:
+    """Whether all that a message says is one report, of a believable time.
+
+    If nothing else came from its device, it is then news or not by its time alone.
+    """
+    return len(message.reports) == 1 and _is_believed(message.reports[0])
+
+
+def _is_believed(report: PreparedReport) -> bool:
+    return not report.is_dated or report.row.time <= report.row.received_at + CLOCK_AHEAD

@@ -31,6 +31,7 @@ TIME_LIMIT_SECONDS = 120
 SOFT_TIME_LIMIT_SECONDS = 90
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _LATEST_MS = int((datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds() * 1000)
 _GATEWAY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -76,17 +77,17 @@ def checked_payload(batch: Any, gateway: Any, messages: Any) -> list[IngestMessa
 
 def decoded(row: IngestMessage) -> Incoming:
     """The message with what its protocol makes of it. What goes wrong becomes its error and harms no other message."""
-    received_at = _EPOCH + timedelta(milliseconds=row.received_ms)
-    kind = f"0x{row.kind:04x}"
+    name, message, kind = row.protocol, row.message, ""
     try:
-        protocol = protocols[row.protocol]
-        kind = protocol.kind_name(row.kind)
-        result = protocol.decode(row.message)
+        protocol = protocols[name]
+        kind = protocol.kind_name(message.kind)
+        result = protocol.decode(message)
     except SoftTimeLimitExceeded:
         raise
     except Exception as fault:
+        kind = kind or f"0x{row.kind:04x}"
         result = Decoded([], _decoder_error(row, fault))
-    return Incoming(row.protocol, row.message, received_at, kind, result)
+    return Incoming(name, message, _EPOCH + row.received_ms * _MILLISECOND, kind, result)
 
 
 def _decoder_error(row: IngestMessage, fault: Exception) -> DecodeError:

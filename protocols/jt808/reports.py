@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from construct import Container, Struct
 
 from protocols.body import item_values, read, values
 from protocols.fields import FlagWord
 from protocols.items import Entries
-from protocols.jt808.header import is_2019, is_header, read_header
+from protocols.jt808.header import is_2019, is_header
 from protocols.jt808.location import LOCATION_2013, LOCATION_2019, LOCATION_ITEMS
 from protocols.jt808.messages import LOCATION, LOCATION_BATCH, MESSAGES, MULTIMEDIA_DATA
 from protocols.message import Message
@@ -19,6 +21,10 @@ from protocols.rows import Direction
 
 _HEMISPHERES = ("south", "west")
 _SEQUENCE_BYTES = 2
+_ENCRYPTION = 0b111 << 10
+"""In the word that stands behind the message's id, in headers of every edition."""
+_WORDS = 1024
+"""Words of status and alarms that are remembered by what they say: a fleet sends few different ones, over and over."""
 
 
 def decode(message: Message) -> Decoded:
@@ -29,7 +35,7 @@ def decode(message: Message) -> Decoded:
             raise DecodeError("unknown-kind", "", f"no message 0x{message.kind:04X}")
         if not is_header(message.head):
             raise DecodeError("header", "", f"no header has {len(message.head)} bytes")
-        if read_header(message.head).encryption:
+        if int.from_bytes(message.head[2:4], "big") & _ENCRYPTION:
             raise DecodeError("encrypted", "", "the body is encrypted")
         layout = row.layout(message.body, is_2019(message.head))
         if message.kind == LOCATION:
@@ -122,31 +128,50 @@ def _location(layout: Struct, body: bytes) -> Report:
 
 def _position(kind: str, body: bytes, parsed: Container[Any]) -> Report:
     """A report of what has a location's fields, with or without items."""
-    status: FlagWord = parsed.status
-    bits = status.values
-    time = parsed.time
-    report = Report(
+    alarms, bits, time = parsed["alarm_flags"], parsed["status"], parsed["time"]
+    status = _status(bits)
+    found = {"alarm_flags": int(alarms), **status.values}
+    if "items" in parsed:
+        found.update(item_values(LOCATION_ITEMS, parsed["items"]))
+    if not isinstance(time, datetime):
+        found["device_time"] = time.hex()
+        time = None
+    return Report(
         kind,
         body,
-        time if isinstance(time, datetime) else None,
-        _signed(parsed.latitude, bits["south"]),
-        _signed(parsed.longitude, bits["west"]),
-        float(parsed.altitude),
-        parsed.speed,
-        _course(parsed.course),
-        alarms=parsed.alarm_flags.names,
+        time,
+        _signed(parsed["latitude"], status.is_south),
+        _signed(parsed["longitude"], status.is_west),
+        float(parsed["altitude"]),
+        parsed["speed"],
+        _course(parsed["course"]),
+        found,
+        list(_names(alarms)),
     )
-    report.values["alarm_flags"] = int(parsed.alarm_flags)
-    report.values["status"] = int(status)
-    report.values.update((name, value) for name, value in bits.items() if name not in _HEMISPHERES)
-    if "items" in parsed:
-        report.values.update(item_values(LOCATION_ITEMS, parsed["items"]))
-    if report.time is None:
-        report.values["device_time"] = time.hex()
-    return report
 
 
-def _signed(degrees: float, is_negative: bool | int | str) -> float:
+class _Status(NamedTuple):
+    """What a status word says."""
+
+    is_south: bool
+    is_west: bool
+    values: Mapping[str, Any]
+
+
+# By type too: the words of the editions are equal as numbers, and do not say the same.
+@lru_cache(_WORDS, typed=True)
+def _status(word: FlagWord) -> _Status:
+    bits = word.values
+    told = {name: value for name, value in bits.items() if name not in _HEMISPHERES}
+    return _Status(bool(bits["south"]), bool(bits["west"]), {"status": int(word), **told})
+
+
+@lru_cache(_WORDS, typed=True)
+def _names(word: FlagWord) -> tuple[str, ...]:
+    return tuple(word.names)
+
+
+def _signed(degrees: float, is_negative: bool) -> float:
     # Zero has no sign, not even at the equator's southern side.
     return -degrees if is_negative and degrees else degrees
 

@@ -8,20 +8,26 @@ earlier one of the same transaction waited.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
-from store.bulk.tables import QUARANTINE_COLUMNS, REPORT_COLUMNS, STATE_COLUMNS, FoundDevice
-from store.rows import DeviceKey, QuarantineRow, ReportRow
+from store.bulk import binary
+from store.bulk.tables import QUARANTINE_COLUMNS, REPORT_COLUMNS, STATE_ASSIGNMENTS, STATE_COLUMNS, FoundDevice, NewReport
+from store.json_text import storable
+from store.rows import DeviceKey, PreparedMessage, QuarantineRow
 from store.states import DeviceState
 
 _TYPES = {
     "device_id": "bigint",
     "kind_id": "bigint",
     "sequence": "bigint",
+    "is_lone": "boolean",
+    "is_dated": "boolean",
+    "is_position": "boolean",
     "time": "timestamptz",
     "received_at": "timestamptz",
     "last_seen": "timestamptz",
@@ -31,14 +37,17 @@ _TYPES = {
     "altitude_m": "float8",
     "speed_kmh": "float8",
     "course_deg": "float8",
-    # The text of a JSON value: psycopg would encode a jsonb once more.
-    "values": "text",
-    "alarms": "text",
+    "values": "jsonb",
+    "alarms": "jsonb",
     "digest": "bytea",
     "head": "bytea",
     "body": "bytea",
 }
 _JSON = ("values", "alarms")
+_PLACE = ("latitude", "longitude", "altitude_m", "speed_kmh", "course_deg")
+
+ROWS_A_WRITE = 50
+"""Of a COPY: the server reads some while the next are packed."""
 
 
 def _quoted(columns: Iterable[str]) -> str:
@@ -49,6 +58,40 @@ def _selected(columns: Iterable[str]) -> str:
     return ", ".join(f'"{column}"::jsonb' if column in _JSON else f'"{column}"' for column in columns)
 
 
+def _taken(is_news: str, columns: Iterable[str]) -> str:
+    """Assignments of a conflict's action: what came in if it is news, else what is there."""
+    return ", ".join(f'"{column}" = CASE WHEN {is_news} THEN excluded."{column}" ELSE s."{column}" END' for column in columns)
+
+
+# DeviceState.take and DeviceState.see in SQL: without a time a report is compared with when its device was last seen.
+_FOLD_LONE_REPORTS = f"""
+    INSERT INTO store_state AS s ({_quoted(STATE_COLUMNS)})
+    SELECT device_id, received_at, CASE WHEN is_dated THEN time END, CASE WHEN is_dated AND is_position THEN time END,
+        {", ".join(f"CASE WHEN is_dated AND is_position THEN {column} END" for column in _PLACE)},
+        "values", CASE WHEN is_dated THEN alarms ELSE '[]' END
+    FROM incoming_report WHERE is_lone
+    UNION ALL
+    SELECT id, NULL, NULL, NULL, {", ".join(["NULL"] * len(_PLACE))}, '{{}}', '[]' FROM unnest(%s::bigint[]) AS id
+    ORDER BY device_id
+    ON CONFLICT (device_id) DO UPDATE SET
+        last_seen = greatest(s.last_seen, excluded.last_seen),
+        time = greatest(s.time, excluded.time),
+        position_time = greatest(s.position_time, excluded.position_time),
+        {_taken("coalesce(excluded.position_time >= s.position_time, excluded.position_time IS NOT NULL)", _PLACE)},
+        {_taken("coalesce(excluded.time >= s.time, excluded.time IS NOT NULL)", ["alarms"])},
+        "values" = CASE
+            WHEN CASE WHEN excluded.time IS NULL THEN excluded.last_seen < s.last_seen ELSE excluded.time < s.time END
+            THEN s."values"
+            ELSE s."values" || excluded."values"
+        END
+    WHERE excluded.last_seen IS NOT NULL
+"""
+_UPDATE_STATES = (
+    f"INSERT INTO store_state ({_quoted(STATE_COLUMNS)}) SELECT {_selected(STATE_COLUMNS)} FROM incoming_state "
+    f"ON CONFLICT (device_id) DO UPDATE SET {STATE_ASSIGNMENTS}"
+)
+
+
 class PostgreSQLTables:
     def __init__(self, cursor: CursorWrapper) -> None:
         self._cursor = cursor
@@ -56,16 +99,15 @@ class PostgreSQLTables:
     def find_devices(self, keys: Sequence[DeviceKey]) -> dict[DeviceKey, FoundDevice]:
         self._cursor.execute(
             """
-            SELECT d.protocol, d.identity, d.id, d.is_enabled, s.device_id IS NOT NULL
-            FROM unnest(%s::text[], %s::text[]) AS k (protocol, identity)
+            SELECT k.number, d.id, d.is_enabled
+            FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS k (protocol, identity, number)
             JOIN store_device d ON d.protocol = k.protocol AND d.identity = k.identity
-            LEFT JOIN store_state s ON s.device_id = d.id
             ORDER BY d.id
             FOR KEY SHARE OF d
             """,
             [[key.protocol for key in keys], [key.identity for key in keys]],
         )
-        return {DeviceKey(protocol, identity): FoundDevice(*found) for protocol, identity, *found in self._cursor.fetchall()}
+        return {keys[number - 1]: FoundDevice(id, is_enabled) for number, id, is_enabled in self._cursor.fetchall()}
 
     def create_devices(self, keys: Sequence[DeviceKey], now: datetime) -> None:
         self._cursor.execute(
@@ -79,52 +121,58 @@ class PostgreSQLTables:
             [now, [key.protocol for key in keys], [key.identity for key in keys]],
         )
 
-    def insert_reports(self, rows: Iterable[tuple[int, ReportRow]]) -> None:
-        self._copy("incoming_report", REPORT_COLUMNS, ((device, *row) for device, row in rows))
+    def insert_reports(self, reports: Iterable[NewReport]) -> None:
+        def write(copy: Any) -> None:
+            copy.write(binary.HEADER)
+            while some := b"".join(binary.report_row(*report) for report in islice(reports, ROWS_A_WRITE)):
+                copy.write(some)
+            copy.write(binary.TRAILER)
+
+        reports = iter(reports)
+        self._copy("incoming_report", {column: _TYPES.get(column, "text") for column in binary.COLUMNS}, write)
         self._cursor.execute(
-            f"INSERT INTO store_report ({_quoted(REPORT_COLUMNS)}) SELECT {_selected(REPORT_COLUMNS)} FROM incoming_report "
+            f"INSERT INTO store_report ({_quoted(REPORT_COLUMNS)}) SELECT {_quoted(REPORT_COLUMNS)} FROM incoming_report "
             "ORDER BY device_id, time, digest ON CONFLICT (device_id, time, digest) DO NOTHING"
         )
 
     def insert_quarantine(self, rows: Iterable[tuple[int, QuarantineRow]]) -> None:
-        self._copy("incoming_quarantine", QUARANTINE_COLUMNS, ((device, *row) for device, row in rows))
+        self._copy_rows("incoming_quarantine", QUARANTINE_COLUMNS, ((device, *row) for device, row in rows))
         self._cursor.execute(
             f"INSERT INTO store_quarantine ({_quoted(QUARANTINE_COLUMNS)}) SELECT {_quoted(QUARANTINE_COLUMNS)} "
             "FROM incoming_quarantine ORDER BY device_id, digest ON CONFLICT (device_id, digest) DO NOTHING"
         )
 
-    def create_states(self, device_ids: Sequence[int]) -> None:
-        self._cursor.execute(
-            """
-            INSERT INTO store_state (device_id, "values", alarms)
-            SELECT id, '{}', '[]' FROM unnest(%s::bigint[]) AS id ORDER BY id
-            ON CONFLICT (device_id) DO NOTHING
-            """,
-            [list(device_ids)],
-        )
+    def bring_forward(self, devices: Mapping[int, Sequence[PreparedMessage]], lone: Collection[int]) -> None:
+        """Lone reports are folded in where they are. That statement also locks the other states, blank if they are new,
+        since the locks of all have to be taken in one order; they are then read, folded here, and written back.
+        """
+        others = [device for device in devices if device not in lone]
+        self._cursor.execute(_FOLD_LONE_REPORTS, [others])
+        if not others:
+            return
+        self._cursor.execute(f"SELECT {_quoted(STATE_COLUMNS)} FROM store_state WHERE device_id = ANY(%s::bigint[])", [others])
+        states = [_state(row) for row in self._cursor.fetchall()]
+        changed = [state for state in states if state.take_all(devices[state.device_id])]
+        if changed:
+            self._copy_rows("incoming_state", STATE_COLUMNS, map(_state_row, changed))
+            self._cursor.execute(_UPDATE_STATES)
 
-    def lock_states(self, device_ids: Sequence[int]) -> Mapping[int, DeviceState]:
-        self._cursor.execute(
-            f"SELECT {_quoted(STATE_COLUMNS)} FROM store_state WHERE device_id = ANY(%s::bigint[]) "
-            "ORDER BY device_id FOR NO KEY UPDATE",
-            [list(device_ids)],
-        )
-        return {row[0]: _state(row) for row in self._cursor.fetchall()}
-
-    def update_states(self, states: Iterable[DeviceState]) -> None:
-        self._copy("incoming_state", STATE_COLUMNS, map(_state_row, states))
-        assignments = ", ".join(f'"{column}" = i.{_selected([column])}' for column in STATE_COLUMNS[1:])
-        self._cursor.execute(f"UPDATE store_state s SET {assignments} FROM incoming_state i WHERE s.device_id = i.device_id")
-
-    def _copy(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-        """Fill a temporary table, which each connection makes once and each commit empties."""
-        types = [_TYPES.get(column, "text") for column in columns]
-        definitions = ", ".join(f'"{column}" {kind}' for column, kind in zip(columns, types, strict=True))
-        self._cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({definitions}) ON COMMIT DELETE ROWS")
-        with self._cursor.copy(f"COPY {table} ({_quoted(columns)}) FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(types)
+    def _copy_rows(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+        def write(copy: Any) -> None:
+            copy.set_types(list(types.values()))
             for row in rows:
                 copy.write_row(row)
+
+        # The text of a JSON value: psycopg would encode a jsonb once more.
+        types = {column: "text" if column in _JSON else _TYPES.get(column, "text") for column in columns}
+        self._copy(table, types, write)
+
+    def _copy(self, table: str, columns: Mapping[str, str], write: Callable[[Any], None]) -> None:
+        """Fill a temporary table, which each connection makes once and each commit empties."""
+        definitions = ", ".join(f'"{column}" {type}' for column, type in columns.items())
+        self._cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({definitions}) ON COMMIT DELETE ROWS")
+        with self._cursor.copy(f"COPY {table} ({_quoted(columns)}) FROM STDIN (FORMAT BINARY)") as copy:
+            write(copy)
 
 
 def _state(row: Sequence[Any]) -> DeviceState:
@@ -134,5 +182,5 @@ def _state(row: Sequence[Any]) -> DeviceState:
 
 def _state_row(state: DeviceState) -> tuple[Any, ...]:
     columns = [getattr(state, column) for column in STATE_COLUMNS]
-    columns[-2:] = (json.dumps(column, ensure_ascii=False) for column in columns[-2:])
+    columns[-2:] = (storable(column)[0] for column in columns[-2:])
     return tuple(columns)

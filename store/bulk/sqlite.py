@@ -7,14 +7,14 @@ needs a lock of its own and nobody else's rows appear in between.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
-from store.bulk.tables import QUARANTINE_COLUMNS, REPORT_COLUMNS, STATE_COLUMNS, FoundDevice
-from store.rows import DeviceKey, QuarantineRow, ReportRow
+from store.bulk.tables import QUARANTINE_COLUMNS, REPORT_COLUMNS, STATE_ASSIGNMENTS, STATE_COLUMNS, FoundDevice, NewReport
+from store.rows import DeviceKey, PreparedMessage, QuarantineRow
 from store.states import DeviceState
 
 
@@ -26,7 +26,10 @@ def _insertion(table: str, columns: Sequence[str], key: str) -> str:
 _INSERT_REPORT = _insertion("store_report", REPORT_COLUMNS, "device_id, time, digest")
 _INSERT_QUARANTINE = _insertion("store_quarantine", QUARANTINE_COLUMNS, "device_id, digest")
 _STATE_NAMES = ", ".join(f'"{column}"' for column in STATE_COLUMNS)
-_STATE_ASSIGNMENTS = ", ".join(f'"{column}" = %s' for column in STATE_COLUMNS[1:])
+_WRITE_STATE = (
+    f"INSERT INTO store_state ({_STATE_NAMES}) VALUES ({', '.join(['%s'] * len(STATE_COLUMNS))}) "
+    f"ON CONFLICT (device_id) DO UPDATE SET {STATE_ASSIGNMENTS}"
+)
 
 
 class SQLiteTables:
@@ -36,10 +39,9 @@ class SQLiteTables:
     def find_devices(self, keys: Sequence[DeviceKey]) -> dict[DeviceKey, FoundDevice]:
         self._cursor.execute(
             """
-            SELECT d.protocol, d.identity, d.id, d.is_enabled, s.device_id IS NOT NULL
+            SELECT d.protocol, d.identity, d.id, d.is_enabled
             FROM json_each(%s) k
             JOIN store_device d ON d.protocol = k.value ->> 0 AND d.identity = k.value ->> 1
-            LEFT JOIN store_state s ON s.device_id = d.id
             """,
             [json.dumps(keys)],
         )
@@ -52,33 +54,27 @@ class SQLiteTables:
             [(*key, _time_text(now)) for key in keys],
         )
 
-    def insert_reports(self, rows: Iterable[tuple[int, ReportRow]]) -> None:
-        self._cursor.executemany(
-            _INSERT_REPORT, [(device, _time_text(row[0]), _time_text(row[1]), *row[2:]) for device, row in rows]
-        )
+    def insert_reports(self, reports: Iterable[NewReport]) -> None:
+        rows: list[tuple[Any, ...]] = []
+        for device, report, _ in reports:
+            time, received_at, *rest = report.row
+            rows.append((device, _time_text(time), _time_text(received_at), *rest))
+        self._cursor.executemany(_INSERT_REPORT, rows)
 
     def insert_quarantine(self, rows: Iterable[tuple[int, QuarantineRow]]) -> None:
         self._cursor.executemany(_INSERT_QUARANTINE, [(device, *map(_column, row)) for device, row in rows])
 
-    def create_states(self, device_ids: Sequence[int]) -> None:
-        self._cursor.executemany(
-            "INSERT INTO store_state (device_id, \"values\", alarms) VALUES (%s, '{}', '[]') ON CONFLICT (device_id) DO NOTHING",
-            [(device,) for device in device_ids],
-        )
-
-    def lock_states(self, device_ids: Sequence[int]) -> Mapping[int, DeviceState]:
+    def bring_forward(self, devices: Mapping[int, Sequence[PreparedMessage]], lone: Collection[int]) -> None:
         self._cursor.execute(
             f"SELECT {_STATE_NAMES} FROM store_state WHERE device_id IN (SELECT value FROM json_each(%s))",
-            [json.dumps(list(device_ids))],
+            [json.dumps(list(devices))],
         )
-        return {row[0]: _state(row) for row in self._cursor.fetchall()}
-
-    def update_states(self, states: Iterable[DeviceState]) -> None:
-        rows = []
-        for state in states:
-            device, *columns = (_column(getattr(state, column)) for column in STATE_COLUMNS)
-            rows.append((*columns, device))
-        self._cursor.executemany(f"UPDATE store_state SET {_STATE_ASSIGNMENTS} WHERE device_id = %s", rows)
+        states = {row[0]: _state(row) for row in self._cursor.fetchall()}
+        blank = {device: DeviceState(device) for device in devices if device not in states}
+        changed = [state for state in (*states.values(), *blank.values()) if state.take_all(devices[state.device_id])]
+        self._cursor.executemany(
+            _WRITE_STATE, [tuple(_column(getattr(state, name)) for name in STATE_COLUMNS) for state in changed]
+        )
 
 
 def _state(row: Sequence[Any]) -> DeviceState:
@@ -86,6 +82,10 @@ def _state(row: Sequence[Any]) -> DeviceState:
     aware = [column.replace(tzinfo=UTC) if isinstance(column, datetime) else column for column in columns]
     read = [device, *aware, json.loads(values), json.loads(alarms)]
     return DeviceState(*read)
+
+
+def _state_row(state: DeviceState) -> tuple[Any, ...]:
+    return tuple(_column(getattr(state, column)) for column in STATE_COLUMNS)
 
 
 def _column(value: Any) -> Any:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from store.rows import DeviceKey, QuarantineRow, ReportRow
+from store.rows import DeviceKey, PreparedMessage, PreparedReport, QuarantineRow, ReportRow
 from store.states import DeviceState
 
 REPORT_COLUMNS = ("device_id", *ReportRow._fields)
 QUARANTINE_COLUMNS = ("device_id", *QuarantineRow._fields)
 STATE_COLUMNS = tuple(DeviceState.__dataclass_fields__)
+STATE_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in STATE_COLUMNS[1:])
+"""Of an insertion that meets a state: it becomes the one that was to be inserted."""
 
 
 class FoundDevice(NamedTuple):
     id: int
     is_enabled: bool
-    has_state: bool
+
+
+class NewReport(NamedTuple):
+    device: int
+    report: PreparedReport
+    is_lone: bool
+    """Whether nothing else came from the device in this batch, and it :func:`store.states.decides_alone`."""
 
 
 class Tables(Protocol):
@@ -34,17 +42,14 @@ class Tables(Protocol):
     def create_devices(self, keys: Sequence[DeviceKey], now: datetime) -> None:
         """Add devices. One that another worker has just added is left as it is."""
 
-    def insert_reports(self, rows: Iterable[tuple[int, ReportRow]]) -> None:
-        """Add reports. One that is there already is left as it is."""
+    def insert_reports(self, reports: Iterable[NewReport]) -> None:
+        """Add reports, which are made as they are taken. One that is there already is left as it is."""
 
     def insert_quarantine(self, rows: Iterable[tuple[int, QuarantineRow]]) -> None:
         """Add messages to quarantine. One that is there already is left as it is."""
 
-    def create_states(self, device_ids: Sequence[int]) -> None:
-        """Add blank states for devices that have none."""
+    def bring_forward(self, devices: Mapping[int, Sequence[PreparedMessage]], lone: Collection[int]) -> None:
+        """Bring the states of devices forward by what came from each, as :class:`store.states.DeviceState` says.
 
-    def lock_states(self, device_ids: Sequence[int]) -> Mapping[int, DeviceState]:
-        """The states as they are, which nobody else changes until the transaction ends."""
-
-    def update_states(self, states: Iterable[DeviceState]) -> None:
-        """Write locked states back."""
+        Reports have been inserted before, and those of ``lone`` devices may be taken from there.
+        """

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from django.db import DataError, IntegrityError, connection, transaction
 
 from protocols.message import Outcome
 from store.bulk.postgresql import PostgreSQLTables
 from store.bulk.sqlite import SQLiteTables
-from store.bulk.tables import FoundDevice, Tables
-from store.rows import UNSTORABLE, DeviceKey, Incoming, PreparedMessage, prepare, quarantined
-from store.states import DeviceState
+from store.bulk.tables import FoundDevice, NewReport, Tables
+from store.rows import UNSTORABLE, DeviceKey, Incoming, PreparedMessage, QuarantineRow, device_key, prepare, quarantined
+from store.states import decides_alone
 
 log = logging.getLogger(__name__)
 
-_ROW_FAULTS = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
+_ROW_FAULTS = (DataError, IntegrityError, ValueError, TypeError, OverflowError, struct.error)
 """What a database or its driver says about a row. Anything else is about the database and would befall any row."""
 
 
@@ -31,44 +34,55 @@ def write(batch: Sequence[Incoming], *, is_open: bool) -> dict[int, Outcome]:
     Raises: django.db.DatabaseError or InterfaceError if the database is away or broken; part of a halved batch may
     be committed then.
     """
-    prepared = [prepare(index, incoming) for index, incoming in enumerate(batch)]
-    outcomes = {index: Outcome.REFUSED for index, message in enumerate(prepared) if message is None}
+    keys = [device_key(incoming) for incoming in batch]
+    outcomes = {index: Outcome.REFUSED for index, key in enumerate(keys) if key is None}
     if outcomes:
         log.warning("refused messages whose identity or numbers fit no column", extra={"messages": len(outcomes)})
-    outcomes.update(_write_or_halve([message for message in prepared if message], batch, is_open))
+    arrivals = [Arrival(index, key, incoming) for index, (key, incoming) in enumerate(zip(keys, batch, strict=True)) if key]
+    outcomes.update(_write_or_halve(arrivals, is_open))
     return outcomes
 
 
-def _write_or_halve(messages: list[PreparedMessage], batch: Sequence[Incoming], is_open: bool) -> dict[int, Outcome]:
+class Arrival(NamedTuple):
+    """A message of the batch that can be stored."""
+
+    place: int
+    device: DeviceKey
+    incoming: Incoming
+
+
+Prepare = Callable[[Incoming], PreparedMessage]
+
+
+def _write_or_halve(arrivals: list[Arrival], is_open: bool) -> dict[int, Outcome]:
     try:
-        return _write(messages, is_open)
+        return _write(arrivals, is_open, prepare)
     except _ROW_FAULTS as fault:
-        if len(messages) == 1:
-            return _write_alone(messages[0], batch, is_open, fault)
-    middle = len(messages) // 2
-    return _write_or_halve(messages[:middle], batch, is_open) | _write_or_halve(messages[middle:], batch, is_open)
+        if len(arrivals) == 1:
+            return _write_alone(arrivals[0], is_open, fault)
+    middle = len(arrivals) // 2
+    return _write_or_halve(arrivals[:middle], is_open) | _write_or_halve(arrivals[middle:], is_open)
 
 
-def _write_alone(message: PreparedMessage, batch: Sequence[Incoming], is_open: bool, fault: Exception) -> dict[int, Outcome]:
+def _write_alone(arrival: Arrival, is_open: bool, fault: Exception) -> dict[int, Outcome]:
     cause = type(fault).__name__
-    log.error("the database refused a message", extra={"device": message.device, "cause": cause})
+    log.error("the database refused a message", extra={"device": arrival.device, "cause": cause})
     try:
-        return _write([quarantined(message.index, batch[message.index], UNSTORABLE, cause)], is_open)
+        return _write([arrival], is_open, lambda incoming: quarantined(incoming, UNSTORABLE, cause))
     except _ROW_FAULTS:
-        return {message.index: Outcome.REFUSED}
+        return {arrival.place: Outcome.REFUSED}
 
 
-def _write(messages: list[PreparedMessage], is_open: bool) -> dict[int, Outcome]:
-    if not messages:
+def _write(arrivals: list[Arrival], is_open: bool, prepare: Prepare) -> dict[int, Outcome]:
+    if not arrivals:
         return {}
     with transaction.atomic(), connection.cursor() as cursor, connection.wrap_database_errors:
         tables: Tables = PostgreSQLTables(cursor) if connection.vendor == "postgresql" else SQLiteTables(cursor)
-        devices = _admit(tables, list(dict.fromkeys(message.device for message in messages)), is_open)
-        outcomes = {message.index: Outcome.REFUSED for message in messages if message.device not in devices}
-        admitted = [(devices[message.device], message) for message in messages if message.device in devices]
-        _insert(tables, admitted)
-        _advance(tables, admitted)
-    outcomes.update((message.index, message.outcome) for _, message in admitted if message.outcome is not Outcome.STORED)
+        devices = _admit(tables, list(dict.fromkeys(arrival.device for arrival in arrivals)), is_open)
+        outcomes = {arrival.place: Outcome.REFUSED for arrival in arrivals if arrival.device not in devices}
+        admitted = [(devices[arrival.device].id, arrival) for arrival in arrivals if arrival.device in devices]
+        if admitted:
+            outcomes.update(_insert(tables, admitted, prepare))
     return outcomes
 
 
@@ -86,44 +100,32 @@ def _admit(tables: Tables, keys: list[DeviceKey], is_open: bool) -> dict[DeviceK
     return {key: device for key, device in found.items() if device.is_enabled}
 
 
-def _insert(tables: Tables, admitted: Iterable[tuple[FoundDevice, PreparedMessage]]) -> None:
-    reports, quarantine = [], []
-    for device, message in admitted:
-        reports += [(device.id, report.row) for report in message.reports]
-        if message.quarantine:
-            quarantine.append((device.id, message.quarantine))
-    if reports:
-        tables.insert_reports(reports)
+def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], prepare: Prepare) -> dict[int, Outcome]:
+    """The rows of reports and quarantine, and then the states, which follow from them.
+
+    Messages are prepared while reports are inserted: the database takes in some while the next are made.
+    """
+    counts = Counter(device for device, _ in admitted)
+    by_device: dict[int, list[PreparedMessage]] = {}
+    lone: set[int] = set()
+    quarantine: list[tuple[int, QuarantineRow]] = []
+    outcomes: dict[int, Outcome] = {}
+
+    def reports() -> Iterator[NewReport]:
+        for device, arrival in admitted:
+            message = prepare(arrival.incoming)
+            by_device.setdefault(device, []).append(message)
+            is_lone = counts[device] == 1 and decides_alone(message)
+            if is_lone:
+                lone.add(device)
+            if message.quarantine:
+                quarantine.append((device, message.quarantine))
+                outcomes[arrival.place] = message.outcome
+            for report in message.reports:
+                yield NewReport(device, report, is_lone)
+
+    tables.insert_reports(reports())
     if quarantine:
         tables.insert_quarantine(quarantine)
-
-
-def _advance(tables: Tables, admitted: Iterable[tuple[FoundDevice, PreparedMessage]]) -> None:
-    """Bring the states of the batch's devices forward: locked, read, folded here, written back.
-
-    Folding in SQL could not tell a report older than the state, whose values must not come back, from a newer one
-    of the same batch. Blank states come first: while rows could still appear, locking in order would not be possible.
-    """
-    by_device: dict[FoundDevice, list[PreparedMessage]] = {}
-    for device, message in admitted:
-        by_device.setdefault(device, []).append(message)
-    if not by_device:
-        return
-    without = sorted(device.id for device in by_device if not device.has_state)
-    if without:
-        tables.create_states(without)
-    states = tables.lock_states(sorted(device.id for device in by_device))
-    changed = [state for device, messages in by_device.items() if _brought_forward(state := states[device.id], messages)]
-    if changed:
-        tables.update_states(changed)
-
-
-def _brought_forward(state: DeviceState, messages: Sequence[PreparedMessage]) -> bool:
-    """Fold the messages of one device into its state; whether that changed it."""
-    reports = [report for message in messages for report in message.reports]
-    if len(reports) > 1:
-        reports.sort(key=lambda report: report.row.time)
-    # Reports first: those without a date are compared with when the device was seen before this batch.
-    news = [state.take(report) for report in reports]
-    news += [state.see(message.received_at) for message in messages]
-    return any(news)
+    tables.bring_forward(by_device, lone)
+    return outcomes

@@ -28,6 +28,14 @@ def test_a_report_is_stored_with_all_its_fields() -> None:
     assert (row.values, row.alarms) == ({"odometer_km": 12.5, "ignition": True}, ["sos"])
 
 
+def test_each_number_may_be_missing() -> None:
+    names = ("latitude", "longitude", "altitude_m", "speed_kmh", "course_deg")
+    sent = [{name: float(n) if n >> bit & 1 else None for bit, name in enumerate(names)} for n in range(2 ** len(names))]
+    write([incoming(*(report(f"{n}".encode(), **numbers) for n, numbers in enumerate(sent)))], is_open=True)
+    stored = {int(bytes(row.pop("body"))): row for row in Report.objects.values("body", *names)}
+    assert stored == dict(enumerate(sent))
+
+
 def test_a_batch_written_again_changes_nothing() -> None:
     error = DecodeError("truncated", "items[1]", "2 bytes are missing")
     batch = [

@@ -36,6 +36,32 @@ def shuffled_batch(turn: int, new_devices: int, chance: random.Random) -> list[I
     return batch
 
 
+def test_writers_lock_states_in_one_order_whether_or_not_a_report_is_all_there_is() -> None:
+    """A device of which one writer has a single report, whose state is folded in place, has sent the next writer two."""
+    start = threading.Barrier(WRITERS)
+
+    def run(writer: int) -> None:
+        chance = random.Random(writer)
+        try:
+            for turn in range(ROUNDS):
+                batch = []
+                for number in range(DEVICES):
+                    for part in range(1 + (number + writer) % 2):
+                        body = f"{turn} {number} {part}".encode()
+                        batch.append(incoming(report(body, NOON + minutes(turn), values={f"{part}": turn}), identity=f"{number}"))
+                chance.shuffle(batch)
+                start.wait(30)
+                write(batch, is_open=True)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for future in [pool.submit(run, writer) for writer in range(WRITERS)]:
+            future.result(60)
+    assert Report.objects.count() == 2 * DEVICES * ROUNDS
+    assert [state.values for state in State.objects.all()] == [{"0": ROUNDS - 1, "1": ROUNDS - 1}] * DEVICES
+
+
 @pytest.mark.parametrize("new_devices", [0, DEVICES // 2])
 def test_writers_of_the_same_devices_all_succeed(new_devices: int) -> None:
     start = threading.Barrier(WRITERS)

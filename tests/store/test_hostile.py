@@ -131,11 +131,10 @@ def test_a_row_the_database_refuses_is_found_and_quarantined(monkeypatch: pytest
     """As if :func:`store.rows.prepare` had missed something: here, a sequence that no database takes."""
     prepare = writer.prepare
 
-    def careless(index: int, message: Any) -> Any:
-        prepared = prepare(index, message)
-        assert prepared is not None
+    def careless(message: Any) -> Any:
+        prepared = prepare(message)
         if message.message.body == b"bad":
-            prepared.reports = [each._replace(row=each.row._replace(sequence=2**70)) for each in prepared.reports]
+            prepared.reports[:] = [each._replace(row=each.row._replace(sequence=2**70)) for each in prepared.reports]
         return prepared
 
     monkeypatch.setattr(writer, "prepare", careless)
@@ -152,7 +151,7 @@ def test_a_failure_in_the_middle_leaves_nothing(monkeypatch: pytest.MonkeyPatch)
         raise RuntimeError("cut off")
 
     for tables in (PostgreSQLTables, SQLiteTables):
-        monkeypatch.setattr(tables, "update_states", fail)
+        monkeypatch.setattr(tables, "bring_forward", fail)
     with pytest.raises(RuntimeError):
         write([GOOD, incoming(error=DecodeError("a", "b", "c"))], is_open=True)
     assert [model.objects.count() for model in (Device, Report, State, Quarantine)] == [0, 0, 0, 0]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from protocols.report import DecodeError
-from store.bulk import write
+from store.bulk import Incoming, write
 from store.models import Report, State
+from store.rows import prepare
+from store.states import DeviceState
 from tests.records import NOON, incoming, minutes, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
+
+FOLDED = [name for name in DeviceState.__dataclass_fields__ if name != "device_id"]
 
 
 def store(*reports: object, at: float = 0, identity: str = "1", **fields: object) -> None:
@@ -104,3 +110,51 @@ def test_each_device_has_its_own_state() -> None:
     write(batch[::-1], is_open=True)
     found = {state.device.identity: state.latitude for state in State.objects.select_related("device")}
     assert found == {str(n): float(n) for n in range(20)}
+
+
+def test_of_two_positions_of_one_time_the_later_one_counts() -> None:
+    store(position(0, 10.0))
+    store(position(0, 11.0))
+    assert State.objects.get().latitude == 11.0
+
+
+def test_a_first_report_without_a_date_says_neither_place_nor_alarms() -> None:
+    store(report(time=None, latitude=1.0, longitude=2.0, values={"a": 1}, alarms=["sos"]), at=3)
+    state = State.objects.get()
+    assert (state.time, state.position_time, state.latitude, state.alarms) == (None, None, None, [])
+    assert (state.last_seen, state.values) == (NOON + minutes(3), {"a": 1})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_database_folds_as_the_rule_says(seed: int) -> None:
+    """Batches of one report to a device and of several, late and early, dated or not, against DeviceState alone."""
+    chance = random.Random(seed)
+    expected = {str(identity): DeviceState(0) for identity in range(6)}
+    for turn in range(60):
+        batch = [_some_message(chance, turn, chance.choice([*expected])) for _ in range(chance.choice((1, 3, 8)))]
+        by_device: dict[str, list[Any]] = {}
+        for message in batch:
+            by_device.setdefault(message.message.identity, []).append(prepare(message))
+        for identity, messages in by_device.items():
+            expected[identity].take_all(messages)
+        write(batch, is_open=True)
+        stored = {state.device.identity: state for state in State.objects.select_related("device")}
+        for identity, state in stored.items():
+            assert {name: getattr(state, name) for name in FOLDED} == {name: getattr(expected[identity], name) for name in FOLDED}
+    assert len(stored) == len(expected)
+
+
+def _some_message(chance: random.Random, turn: int, identity: str) -> Incoming:
+    reports = []
+    for number in range(chance.choice((0, 1, 1, 1, 1, 1, 2, 3))):
+        time = chance.choice(
+            [None, NOON + minutes(turn + chance.randrange(-9, 9)), NOON + minutes(turn + chance.choice((0, 9**4)))]
+        )
+        place = chance.choice([{}, {"latitude": float(turn), "longitude": 1.0, "speed_kmh": chance.choice((None, 2.0))}])
+        values = {
+            name: chance.choice((None, turn, 0.5, [turn], {"a": turn})) for name in chance.sample("abcdef", chance.randrange(5))
+        }
+        fields: dict[str, Any] = {**place, "values": values, "alarms": chance.choice(([], ["sos"], ["crash", "sos"]))}
+        reports.append(report(f"{turn} {number} {chance.random()}".encode(), time, **fields))
+    error = None if reports else DecodeError("cut", "", "")
+    return incoming(*reports, identity=identity, received_at=NOON + minutes(turn + chance.randrange(-2, 2)), error=error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sqlite3
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 from celery.exceptions import Reject
+from celery.signals import worker_process_init
 from django.db import connection
 
 from protocols.message import Outcome
@@ -216,3 +218,11 @@ def test_pauses_grow_to_a_bound_and_start_anew() -> None:
     patience.reset()
     patience.wait()
     assert pauses[-1] <= 0.2
+
+
+def test_a_worker_process_keeps_what_is_loaded_out_of_garbage_collection() -> None:
+    try:
+        worker_process_init.send(None)
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()

@@ -239,8 +239,9 @@ def test_what_cannot_be_decoded_is_told(id: int, body: str, cause: str, path: st
     assert (decoded.error.cause, decoded.error.path, decoded.error.text) == (cause, path, text)
 
 
-def test_encrypted_body_is_left_alone() -> None:
-    error = decode(0x0200, LOCATION_BODY, encryption=1).error
+@pytest.mark.parametrize("encryption", [0b001, 0b010, 0b100])
+def test_encrypted_body_is_left_alone(encryption: int) -> None:
+    error = decode(0x0200, LOCATION_BODY, encryption=encryption).error
     assert error is not None
     assert error.cause == "encrypted"
 

@@ -1,0 +1,257 @@
+"""From a batch to committed rows: one worker process on PostgreSQL and SQLite, against what Django offers for it.
+
+python -m bench.ingest [--rounds 5] [--batches 12]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import random
+import struct
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import count
+from pathlib import Path
+from statistics import median
+from time import perf_counter, process_time
+from typing import NamedTuple
+
+_FOLDER = tempfile.TemporaryDirectory(prefix="iotgw-bench-")
+os.environ |= {"DJANGO_SETTINGS_MODULE": "store.settings", "IOTGW_VAR": _FOLDER.name}
+
+import django  # noqa: E402
+
+django.setup()
+
+import msgpack  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+from django.db import connections, transaction  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from bench.timing import pin  # noqa: E402
+from store.bulk import Incoming, binary, write  # noqa: E402
+from store.database import database  # noqa: E402
+from store.models import Device, Report, State  # noqa: E402
+from store.rows import prepare  # noqa: E402
+from tasks.contract import IngestMessage, ingest_payload  # noqa: E402
+from tasks.ingest import checked_payload, decoded  # noqa: E402
+from tests.servers import PostgreSQL, ServerMissingError  # noqa: E402
+
+BATCH = 800
+ONE_BY_ONE = 80
+"""Of a batch's reports, as many as are saved one by one: each waits for the disk."""
+FIRST_PHONE = 13_900_000_000
+BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
+CHINA = timezone(timedelta(hours=8))
+STATES = (0x0C0003, 0x0C0003, 0x0C0003, 0x0C0002, 0x0C0000, 0x0C1003)
+"""Status words of a fleet: most drive, some stand, some have no fix."""
+COLUMNS = ("latitude", "longitude", "altitude_m", "speed_kmh", "course_deg", "values", "alarms")
+
+
+class Spent(NamedTuple):
+    """Microseconds of one report in one round, by step; ``wall`` from the payload to the commit."""
+
+    steps: Mapping[str, float]
+    wall: float
+
+    @property
+    def processor(self) -> float:
+        return sum(self.steps.values())
+
+
+def location(device: int, number: int, chance: random.Random) -> IngestMessage:
+    """A report like those of the road: five to seven items, and nothing twice."""
+    at = BEGIN + timedelta(seconds=number)
+    head = struct.pack(">IIIIhHH", 0, chance.choice(STATES), 31_000_000 + chance.randrange(10**6), 121_000_000, 30, 600, 90)
+    body = head + bytes.fromhex(f"{at.astimezone(CHINA):%y%m%d%H%M%S}")
+    body += struct.pack(">BBIBBHBBHBBBBBB", 1, 4, 10_000 * device + number, 2, 2, 500, 3, 2, 610, 0x30, 1, 25, 0x31, 1, 18)
+    if device % 2:
+        body += struct.pack(">BBI", 0x25, 4, chance.choice((0, 1, 16)))
+    if device % 4 == 3:
+        body += struct.pack(">BBH", 0x2A, 2, chance.randrange(3))
+    phone, sequence = FIRST_PHONE + device, number % 65_536
+    head = struct.pack(">HH", 0x0200, len(body)) + bytes.fromhex(f"{phone:012}") + sequence.to_bytes(2, "big")
+    return IngestMessage("jt808", str(phone), 0x0200, sequence, head, body, int(at.timestamp() * 1000) + device)
+
+
+def payloads() -> Iterator[bytes]:
+    """Batches as they come from the broker, each of all devices, a second after the last."""
+    chance = random.Random(808)
+    for number in count():
+        yield msgpack.packb(ingest_payload("b", "bench", [location(device, number, chance) for device in range(BATCH)]))
+
+
+def unpacked(payload: bytes) -> list[IngestMessage]:
+    return checked_payload(**msgpack.unpackb(payload))
+
+
+def by_worker(payload: bytes) -> Spent:
+    """The way of :func:`tasks.ingest.store_batch`. Rows are encoded once more by themselves, to tell what part it is of writing."""
+    begin, start = perf_counter(), process_time()
+    rows = unpacked(payload)
+    has_rows = process_time()
+    batch = [decoded(row) for row in rows]
+    is_decoded = process_time()
+    if write(batch, is_open=True):
+        raise AssertionError("not all was stored")
+    is_written, end = process_time(), perf_counter()
+    encoding = _encoding(batch)
+    steps = {
+        "unpack": has_rows - start,
+        "decode": is_decoded - has_rows,
+        "encode": encoding,
+        "write": is_written - is_decoded - encoding,
+    }
+    return Spent({name: 1e6 * seconds / BATCH for name, seconds in steps.items()}, 1e6 * (end - begin) / BATCH)
+
+
+def _encoding(batch: Sequence[Incoming]) -> float:
+    is_binary = connections["default"].vendor == "postgresql"
+    start = process_time()
+    for incoming in batch:
+        (report,) = prepare(incoming).reports
+        if is_binary:
+            binary.report_row(1, report, True)
+    return process_time() - start
+
+
+def by_bulk_create(payload: bytes) -> Spent:
+    """All reports and all states of a batch by one ``bulk_create`` each, in one transaction."""
+
+    def store(batch: list[Incoming]) -> int:
+        reports = _reports(batch)
+        states = [State(device_id=report.device_id, **_state(report)) for report in reports]
+        names = list(_state(reports[0]))
+        with transaction.atomic():
+            Report.objects.bulk_create(reports, ignore_conflicts=True)
+            State.objects.bulk_create(states, update_conflicts=True, unique_fields=["device"], update_fields=names)
+        return len(reports)
+
+    return _by_django(payload, store)
+
+
+def one_by_one(payload: bytes) -> Spent:
+    """Each report by ``save()``, and its state by ``update()``, in a transaction of their own."""
+
+    def store(batch: list[Incoming]) -> int:
+        reports = _reports(batch[:ONE_BY_ONE])
+        for report in reports:
+            with transaction.atomic():
+                report.save(force_insert=True)
+                State.objects.filter(device=report.device_id).update(**_state(report))
+        return len(reports)
+
+    return _by_django(payload, store)
+
+
+def _by_django(payload: bytes, store: Callable[[list[Incoming]], int]) -> Spent:
+    begin, start = perf_counter(), process_time()
+    batch = [decoded(row) for row in unpacked(payload)]
+    is_decoded, half = process_time(), perf_counter()
+    stored = store(batch)
+    end, finish = process_time(), perf_counter()
+    steps = {"unpack and decode": 1e6 * (is_decoded - start) / BATCH, "write": 1e6 * (end - is_decoded) / stored}
+    return Spent(steps, 1e6 * ((half - begin) / BATCH + (finish - half) / stored))
+
+
+def _reports(batch: Sequence[Incoming]) -> list[Report]:
+    identities = [incoming.message.identity for incoming in batch]
+    devices = {device.identity: device for device in Device.objects.filter(protocol="jt808", identity__in=identities)}
+    rows = []
+    for incoming in batch:
+        (report,) = incoming.decoded.reports
+        fields = {name: getattr(report, name) for name in ("kind", "time", "digest", "body", *COLUMNS)}
+        message = incoming.message
+        rows.append(
+            Report(
+                device=devices[message.identity],
+                received_at=incoming.received_at,
+                sequence=message.sequence,
+                head=message.head,
+                **fields,
+            )
+        )
+    return rows
+
+
+def _state(report: Report) -> dict[str, object]:
+    fields = {name: getattr(report, name) for name in ("time", *COLUMNS)}
+    return {**fields, "last_seen": report.received_at, "position_time": report.time}
+
+
+WAYS: dict[str, Callable[[bytes], Spent]] = {
+    "the worker": by_worker,
+    "bulk_create": by_bulk_create,
+    "save() one by one": one_by_one,
+}
+
+
+def compare(rounds: int, batches: int) -> dict[str, list[Spent]]:
+    """All ways by turns on the database that Django is pointed at. What a way spends in a round is its batches' mean."""
+    call_command("migrate", verbosity=0)
+    waiting = payloads()
+    for _ in range(3):
+        by_worker(next(waiting))
+    gc.freeze()  # as in a worker
+    spent: dict[str, list[Spent]] = {name: [] for name in WAYS}
+    for _ in range(rounds):
+        for name, way in WAYS.items():
+            each = [way(next(waiting)) for _ in range(batches)]
+            steps = {step: sum(one.steps[step] for one in each) / batches for step in each[0].steps}
+            spent[name].append(Spent(steps, sum(one.wall for one in each) / batches))
+    connections["default"].close()
+    return spent
+
+
+def show(name: str, spent: Mapping[str, list[Spent]], table: Table) -> None:
+    for way, rounds in spent.items():
+        wall = [each.wall for each in rounds]
+        processor = [each.processor for each in rounds]
+        steps = [f"{step} {median(each.steps[step] for each in rounds):.1f}" for step in rounds[0].steps]
+        table.add_row(name, way, f"{1e6 / median(wall):,.0f}", _noisy(wall), _noisy(processor), ", ".join(steps))
+
+
+def _noisy(values: Sequence[float]) -> str:
+    return f"{median(values):.1f} ±{(max(values) - min(values)) / median(values) / 2:.0%}"
+
+
+@contextmanager
+def default_database(url: str) -> Iterator[None]:
+    settings = connections.configure_settings({"default": database(url)})["default"]
+    del connections["default"]
+    connections.settings["default"] = settings
+    yield
+    connections["default"].close()
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--batches", type=int, default=12)
+    given = arguments.parse_args()
+    title = f"Batches of {BATCH} JT/T 808 locations, medians of {given.rounds} rounds and half of least to most, µs each"
+    table = Table("", "", "reports/s", "wall µs", "CPU µs of the worker", "of which", title=title)
+    try:
+        server = PostgreSQL()
+    except ServerMissingError as error:
+        print(f"left out: {error}")
+    else:
+        try:
+            # The server may use the other cores.
+            pin()
+            with default_database(server.create("bench")):
+                show("PostgreSQL", compare(given.rounds, given.batches), table)
+        finally:
+            server.close()
+    with default_database(f"sqlite:///{Path(_FOLDER.name) / 'bench.sqlite3'}"):
+        show("SQLite", compare(given.rounds, given.batches), table)
+    Console(width=160).print(table)
+
+
+if __name__ == "__main__":
+    main()
