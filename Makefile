@@ -6,7 +6,7 @@ PROTOCOLS := jt808 gt06 teltonika gb32960 modbus native
 SOURCES := iotgw protocols tasks store settings bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-kill fuzz bench docs lint format lock clean
+.PHONY: help run demo test test-kill fuzz bench soak docs lint format lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,9 +37,16 @@ test-kill: $(VENV)/dev ## the minute-long runs in which worker, gateway and Redi
 fuzz: $(VENV)/dev ## a million mutated frames through each protocol's decoder
 	for protocol in $(PROTOCOLS); do $(BIN)/python -m tests.fuzz $$protocol --count 1000000 || exit 1; done
 
-bench: $(VENV)/dev ## how fast: bodies against hand-written code, the reactor against Twisted's and C
+bench: $(VENV)/dev ## how fast: bodies against hand-written code, rows against Django, the reactor against Twisted's and C, all of it end to end
 	$(BIN)/python -m bench.decode
+	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.echo
+	$(BIN)/python -m bench.endtoend --seconds 3
+	$(BIN)/python -m bench.idle --seconds 20
+
+soak: $(VENV)/dev ## an hour: links that come and go, then full load without a worker; does anything grow, is anything lost
+	$(BIN)/python -m bench.soak --plot docs/soak.svg
+	$(BIN)/python -m bench.soak --stopped-worker --plot docs/soak-stopped-worker.svg
 
 docs: $(VENV)/dev ## write the protocols' reference pages from their declarations
 	for protocol in $(PROTOCOLS); do $(BIN)/iotgw reference $$protocol --to docs/protocols/$$protocol --captures tests/captures/$$protocol.jsonl || exit 1; done

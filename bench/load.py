@@ -25,6 +25,10 @@ class Outcome(NamedTuple):
     p99_us: float
     busy: float
     """Which part of its core the generator itself took: near 1, it is what was measured."""
+    sent: int
+    """Reports from the start of the run to its end."""
+    acked: int
+    """How many of these were answered."""
 
 
 class Cores(NamedTuple):
@@ -52,10 +56,52 @@ def build(folder: Path) -> Path:
 
 def run(program: Path, core: int, port: int, puts: Sequence[str] = (), **options: object) -> Outcome:
     """Put load on a server. Options and ``puts`` are those at the head of echo.c: ``run(..., in_flight=8, report="7e02...")``."""
-    words = [f"{name}={value}" for name, value in options.items()] + [f"put={put}" for put in puts]
-    command = [program, "load", str(port), *words]
-    child = subprocess.run(command, preexec_fn=_pinned(core), stdout=subprocess.PIPE, check=True)
-    return Outcome(**json.loads(child.stdout))
+    with Load(program, port, puts, core=core, **options) as load:
+        return load.outcome()
+
+
+class Load:
+    """Load on a server in the background, gone when the block ends."""
+
+    def __init__(self, program: Path, port: int, puts: Sequence[str] = (), core: int | None = None, **options: object) -> None:
+        words: list[str] = [f"{name}={value}" for name, value in options.items()] + [f"put={put}" for put in puts]
+        command = [str(program), "load", str(port), *words]
+        self.process = subprocess.Popen(
+            command,
+            preexec_fn=None if core is None else _pinned(core),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Load:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def wait_until(self, word: str) -> None:
+        """Until it says that it is "ready" (with ``wait=1``) or "measuring" (with ``announce=1``)."""
+        assert self.process.stdout is not None
+        if self.process.stdout.readline() != f"{word}\n":
+            raise RuntimeError("the load generator ended; what it said is above")
+
+    def go_on(self) -> None:
+        """Let it report, after ``wait=1``."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def outcome(self) -> Outcome:
+        """What came back, when the run is over."""
+        output, _ = self.process.communicate()
+        if self.process.returncode:
+            raise RuntimeError(f"the load generator ended with status {self.process.returncode}")
+        return Outcome(**json.loads(output))
 
 
 @contextmanager

@@ -133,8 +133,11 @@ class Batches:
             self._leave()
         elif self._timer is None:
             # A quiet gateway sends at the end of this turn of the reactor: whatever was read in it shares the batch.
-            delay = self._settings.batch_delay_seconds if self._in_flight or self._backlog else 0
-            self._timer = self._clock.callLater(delay, self._leave)
+            # The more batches wait for their receipts, the longer the next one collects: workers that are behind get fewer
+            # and larger ones, of which they store more a second. It leaves with the newest one's receipt all the same.
+            # What goes to the spool is answered from there, and need not wait for workers.
+            waiting = 1 if self._is_blocked or self._backlog else len(self._in_flight)
+            self._timer = self._clock.callLater(waiting * self._settings.batch_delay_seconds, self._leave)
 
     def receive(self, receipt: Receipt) -> None:
         """A worker's word that a batch is committed. Receipts of unknown batches (second copies) are passed over."""

@@ -78,6 +78,13 @@ def up() -> None:
     "--resend", default=30.0, show_default=True, help="Seconds after which an unacked report is sent again on the same link."
 )
 @click.option("--photos-every", type=click.FloatRange(0.1), help="Seconds between a device's photos; none by default.")
+@click.option(
+    "--reconnects-per-second",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 10_000),
+    help="Links dropped a second, of devices taken at random, which then come back.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The gateway.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Its port; the protocol's own by default.")
 @click.option(
@@ -110,6 +117,7 @@ def simulate(protocol: DeviceProtocol, ledger: Path | None, **options: Any) -> N
         resend_seconds=options["resend"],
         first_device=options["first_device"],
         photos_every_seconds=options["photos_every"],
+        reconnects_per_second=options["reconnects_per_second"],
     )
     if plan.photos_every_seconds is not None and not isinstance(protocol.terminal(protocol.simulated_identity(0)), Camera):
         raise click.UsageError(f"simulated {protocol.title} devices have no camera: leave --photos-every out")
@@ -281,8 +289,9 @@ async def _simulate(reactor: Any, plan: Any, ledger_path: Path | None, kept: lis
             await fleet.run(progress)
     kept.append(fleet.kept)
     unanswered = f", {fleet.unanswered} to which the protocol has no answer" if fleet.unanswered else ""
+    dropped = f", {fleet.dropped} links dropped" if fleet.dropped else ""
     counts = f"{fleet.made} reports made, {fleet.acked} acked, {fleet.kept} kept without an ack, {fleet.sent} sent"
-    print(counts + unanswered, flush=True)
+    print(counts + unanswered + dropped, flush=True)
 
 
 def _progress_text(fleet: Any) -> str:

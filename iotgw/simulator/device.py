@@ -101,6 +101,11 @@ class Device:
         self._waiting = {sequence: kept.made for sequence, kept in self._kept.items()}
         transport.write(self._terminal.connect(self._track.moment(datetime.now(UTC))))
 
+    def drop_link(self) -> None:
+        """Lose the link without a word, as a device does whose power fails: what was on its way to it is gone."""
+        if self._transport is not None:
+            self._transport.abortConnection()
+
     def link_down(self) -> None:
         self._transport = None
         self._sent_at.clear()

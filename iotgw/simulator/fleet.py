@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall, deferLater
 
+from iotgw.simulator.churn import Churn
 from iotgw.simulator.device import Device, DeviceLink, Kept
 from protocols import DeviceProtocol
 from protocols.report import digest
@@ -45,6 +46,8 @@ class FleetPlan:
     """Number of the first device, from which its protocol makes its identity."""
     photos_every_seconds: float | None = None
     """None for no photos. Only protocols whose terminals are a :class:`protocols.Camera` have them."""
+    reconnects_per_second: float = 0.0
+    """Links of the whole fleet that are dropped while it reports; their devices come back at once."""
 
     def identities(self) -> Iterator[str]:
         return (self.protocol.simulated_identity(self.first_device + number) for number in range(self.devices))
@@ -74,6 +77,7 @@ class Fleet:
             Device(plan.protocol.terminal(identity), reactor, plan.resend_seconds, self._record_ack)
             for identity in plan.identities()
         ]
+        self._churn = Churn(self.devices, plan.reconnects_per_second, reactor)
 
     @property
     def made(self) -> int:
@@ -95,6 +99,11 @@ class Fleet:
     def online(self) -> int:
         return sum(device.is_online for device in self.devices)
 
+    @property
+    def dropped(self) -> int:
+        """Links that were dropped on purpose."""
+        return self._churn.dropped
+
     def latency_seconds(self, quantile: float) -> float | None:
         """From a report's making to its ack, over the recent ones."""
         ordered = sorted(self._latencies)
@@ -114,6 +123,7 @@ class Fleet:
         told = LoopingCall(lambda: progress(self._reactor.seconds() - start))
         told.clock = self._reactor
         told.start(REPORT_PROGRESS_SECONDS)
+        self._churn.start()
         try:
             yield deferLater(self._reactor, self.plan.duration_seconds, lambda: None)
             self._stop_reporting(reporting)
@@ -140,6 +150,7 @@ class Fleet:
         return loop
 
     def _stop_reporting(self, loops: list[LoopingCall]) -> None:
+        self._churn.stop()
         for start in self._starts:
             if start.active():
                 start.cancel()

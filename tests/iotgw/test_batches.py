@@ -67,6 +67,16 @@ def test_with_a_batch_in_flight_the_next_leaves_after_the_delay():
     assert bench.left == ["a", "b"]
 
 
+def test_the_more_batches_have_no_receipt_the_longer_the_next_collects():
+    bench = Bench(batch_delay_seconds=0.03)
+    for number, identity in enumerate("abcd"):
+        bench.add(identity)
+        bench.clock.advance(max(0, number * 0.03 - 0.001))
+        assert len(bench.left) == number + (number == 0)
+        bench.clock.advance(0.001)
+        assert len(bench.left) == number + 1
+
+
 def test_the_receipt_of_the_newest_batch_lets_the_next_leave_at_once():
     bench = Bench(batch_delay_seconds=10)
     bench.add("a")

@@ -6,11 +6,13 @@ import io
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
+from iotgw.simulator.churn import Churn
 from iotgw.simulator.device import Device, Kept
 from iotgw.simulator.fleet import Fleet, FleetPlan
 from iotgw.simulator.track import Track
@@ -231,6 +233,101 @@ def test_the_ledger_has_a_line_for_each_acked_report():
         {"protocol": "jt808", "identity": identity, "kind": kind, "digest": digest(kind, b"body").hex()}
         for identity, kind in (("13800000000", "location"), ("meter/1", "reading"))
     ]
+
+
+class Reconnecting:
+    """Devices that are back on a new link as soon as the old one is gone."""
+
+    def __init__(self, count: int, online: int) -> None:
+        self.clock = Clock()
+        self.drops: dict[str, int] = {}
+        self.devices = [Device(LineTerminal(str(number)), self.clock, 30, lambda device, kept: None) for number in range(count)]
+        for device in self.devices[:online]:
+            self.link(device)
+
+    def link(self, device: Device) -> None:
+        device.link_up(StringTransport())
+        device.receive(b"ok")
+        transport = device._transport
+
+        def abort() -> None:
+            self.drops[device.identity] = self.drops.get(device.identity, 0) + 1
+            device.link_down()
+            self.link(device)
+
+        transport.abortConnection = abort
+
+
+@pytest.mark.parametrize("per_second", [0.5, 3, 50, 700])
+def test_so_many_links_a_second_are_dropped_and_of_all_devices(per_second):
+    fleet = Reconnecting(20, online=20)
+    churn = Churn(fleet.devices, per_second, fleet.clock)
+    churn.start()
+    fleet.clock.pump([0.01] * 10_000)
+    wanted = 100 * per_second
+    assert wanted - 1 - 0.05 * per_second <= churn.dropped <= wanted + 1
+    assert sum(fleet.drops.values()) == churn.dropped
+    if wanted >= 5000:
+        assert len(fleet.drops) == 20
+    churn.stop()
+    fleet.clock.advance(10)
+    assert sum(fleet.drops.values()) == churn.dropped <= wanted + 1
+    assert not fleet.clock.getDelayedCalls()
+
+
+def test_ticks_that_a_busy_simulator_missed_are_made_up_for():
+    fleet = Reconnecting(20, online=20)
+    churn = Churn(fleet.devices, 10, fleet.clock)
+    churn.start()
+    fleet.clock.advance(5)
+    assert 49 <= churn.dropped <= 50
+    churn.stop()
+
+
+def test_only_links_of_devices_that_are_online_are_dropped():
+    fleet = Reconnecting(20, online=0)
+    churn = Churn(fleet.devices, 50, fleet.clock)
+    churn.start()
+    fleet.clock.pump([0.05] * 100)
+    assert (churn.dropped, fleet.drops) == (0, {})
+    fleet.link(fleet.devices[3])
+    fleet.clock.pump([0.05] * 1000)
+    assert set(fleet.drops) == {"3"}
+    # Looked for a few times each, one of twenty is found for a third of what was asked for.
+    assert 500 < churn.dropped < 1250
+    churn.stop()
+
+
+def test_a_fleet_loses_links_while_it_reports_and_none_while_it_waits_for_acks(monkeypatch):
+    fleet_of_lines = Reconnecting(0, online=0)
+    clock, counts = fleet_of_lines.clock, []
+    monkeypatch.setattr(
+        Fleet, "_connect", lambda self, device: fleet_of_lines.link(device) or SimpleNamespace(stopService=lambda: None)
+    )
+    protocol = SimpleNamespace(terminal=LineTerminal, simulated_identity=str)
+    fleet = Fleet(FleetPlan(protocol, "127.0.0.1", 1, 5, 1, 10, 5, 30, reconnects_per_second=2), clock, None)
+    done = fleet.run(lambda seconds: counts.append((seconds, fleet.dropped)))
+    clock.pump([0.05] * 400)
+    assert done.called
+    assert 19 <= fleet.dropped <= 20
+    assert {count for seconds, count in counts if seconds > 10.1} == {fleet.dropped}
+    assert max(seconds for seconds, _ in counts) > 14
+
+
+def test_no_churn_asks_for_no_ticks():
+    clock = Clock()
+    Churn([], 0, clock).start()
+    assert not clock.getDelayedCalls()
+
+
+def test_a_dropped_link_is_cut_and_a_device_without_one_stays_as_it_is(field):
+    field.device.receive(b"ok")
+    field.device.make_report(1)
+    field.device.drop_link()
+    assert field.transport.disconnected
+    field.device.link_down()
+    field.device.drop_link()
+    assert field.device.kept == 1
 
 
 def test_devices_have_identities_of_their_own():
