@@ -1,5 +1,7 @@
 """Closed links are freed at once: the gateway's garbage collector runs rarely, and must have nothing to do."""
 
+# ruff: noqa: N802 (Twisted calls these, by these names)
+
 from __future__ import annotations
 
 import gc
