@@ -94,12 +94,12 @@ class Settings(BaseSettings):
         description="when acks leave, per protocol, e.g. acks.jt808 = 'commit'; accept and receive may lose what they ack",
     )
 
-    batch_messages: int = Field(800, ge=1, le=10_000, description="a batch leaves at so many messages")
+    batch_messages: int = Field(2000, ge=1, le=10_000, description="a batch leaves at so many messages")
     batch_bytes: int = Field(1 << 20, ge=1024, le=1 << 26, description="or at so many bytes of bodies, such as photos")
     batch_delay_seconds: Annotated[float, Field(ge=0, le=10)] = Field(
         0.03, description="or after so long for each batch that is without a receipt"
     )
-    batches_in_flight: int = Field(64, ge=1, le=10_000, description="batches without a receipt before more go to the spool")
+    batches_in_flight: int = Field(32, ge=1, le=10_000, description="batches without a receipt before more go to the spool")
     spool_bytes: int = Field(
         1 << 30, ge=0, le=1 << 42, description="size of the spool on the disk before reading pauses; 0: no spool, pause at once"
     )

@@ -17,7 +17,7 @@ INGEST_QUEUE = "ingest"
 INGEST_TASK = "tasks.ingest.store_batch"
 
 MAILBOX_LENGTH = 10_000
-"""Entries a mailbox keeps: at 800 messages a batch, more than any gateway has without a receipt."""
+"""Entries a mailbox keeps: more than any gateway has batches without a receipt."""
 MAILBOX_EXPIRY_SECONDS = 3600
 """A mailbox nobody writes to for so long belongs to a gateway that is gone."""
 RECEIPT_FIELD = b"receipt"
