@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 
 from iotgw.batch import Batch, Entry, answer
 from iotgw.segments import Place
-from iotgw.spool import Spool
+from iotgw.spool import Spool, SpoolState
 from iotgw.statistics import Statistics
 
 
@@ -46,7 +46,12 @@ class Backlog:
 
     def __bool__(self) -> bool:
         """Whether what comes now has to go behind something."""
-        return bool(self._held or self._in_spool or self._is_reading)
+        return bool(self._held) or self._is_behind
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether older batches are on the disk. For a disk that does not give them back nobody waits."""
+        return bool(self._in_spool or self._is_reading) and self._spool.state is not SpoolState.UNAVAILABLE
 
     @property
     def held(self) -> int:
@@ -74,7 +79,7 @@ class Backlog:
 
     def take(self) -> Batch | None:
         """The next batch, if it is still in memory."""
-        return self._held.popleft() if self._held and not self._in_spool and not self._is_reading else None
+        return self._held.popleft() if self._held and not self._is_behind else None
 
     def fetch(self, count: int) -> None:
         """Have the oldest batches read, if they are on the disk."""

@@ -277,6 +277,8 @@ class Batches:
                 log.warning("no receipt, publishing the batch again", batch=batch.id, attempts=batch.attempts)
                 self._block()
             self._publish(batch)
+        # A spool that has become unavailable tells nobody, and what waited behind it need not any more.
+        self._go_on()
 
     def _settle(self, batch: Batch, receipt: Receipt) -> None:
         for index, outcome in receipt.outcomes.items():

@@ -445,6 +445,55 @@ def test_a_disk_that_fails_while_it_reads_loses_nothing(folder: Path, monkeypatc
     assert files(folder) == []
 
 
+def test_a_disk_that_gives_nothing_back_holds_up_nobody(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Workers store what comes now; what is on the disk follows when it is to be had."""
+    bench = Bench(folder, batches_in_flight=2)
+    for identity in "abcd":
+        bench.add(identity)
+        bench.disk()
+    with monkeypatch.context() as patch:
+
+        def fails() -> Any:
+            raise OSError(errno.EIO, "Input/output error")
+
+        patch.setattr(bench.spool._segments, "read", fails)
+        bench.receipt("a")
+        bench.receipt("b")
+        assert bench.gauge("spool") == "unavailable"
+        for identity in "efghijklm":
+            bench.add(identity)
+            bench.clock.advance(1)
+            bench.disk()
+            bench.receipt(identity)
+        assert bench.left == "abefghijklm"
+        assert bench.origin.acked == "abcdefghijklm"
+    bench.clock.advance(60)
+    bench.disk()
+    bench.receipt("c")
+    bench.receipt("d")
+    assert (sorted(bench.left), files(folder)) == (sorted("abcdefghijklm"), [])
+
+
+def test_what_waited_behind_a_disk_leaves_when_it_breaks(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    bench = Bench(folder, batches_in_flight=1)
+    for identity in "abc":
+        bench.add(identity)
+        bench.disk()
+    with monkeypatch.context() as patch:
+
+        def fails(*_: Any) -> Any:
+            raise OSError(errno.EIO, "Input/output error")
+
+        patch.setattr(bench.spool._segments, "read", fails)
+        patch.setattr(bench.spool._segments, "append", fails)
+        bench.batches.receive(Receipt(bench.publisher.batches[0].id, {}))
+        bench.add("d")
+        assert bench.left == "a", "it waits for b and c, which are asked of the disk"
+        bench.disk()
+        bench.clock.advance(1)
+        assert bench.left == "ad"
+
+
 def test_a_folder_that_cannot_be_had_is_one_too_and_batches_go_directly(tmp_path: Path):
     (tmp_path / "file").write_text("")
     bench = Bench(tmp_path / "file" / "spool")
