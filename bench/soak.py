@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench.endtoend import FULL_LOAD, Totals
+from bench.endtoend import Totals
 from bench.load import Load, build
 from bench.series import Panel, Points, plot, slope
 from bench.stack import Stack, simulated
@@ -46,6 +46,7 @@ STEADY = {
 MOST_GROWTH = 0.05
 """Of a mean: how much a straight line through what is left may rise over it."""
 CONNECTIONS = 1000
+IN_FLIGHT = 60
 FIRST_SECONDS = 20.0
 """With a worker, before it is stopped."""
 SPOOL_BYTES = 256 << 20
@@ -172,9 +173,11 @@ def stopped_worker(arguments: argparse.Namespace, watch: Watch, stack: Stack, ta
     totals = Totals()
     seconds = FIRST_SECONDS + arguments.minutes * 60
     window = {"connections": CONNECTIONS, "warm_up": 0.0, "seconds": seconds, "drain": SETTLE_SECONDS, "announce": 1}
+    # More than the gateway holds in memory once its spool is full: until it reads no more, there is always something to read.
+    window["in_flight"] = IN_FLIGHT
     group = stack.worker.process.pid
     program, port = build(stack.folder), stack.gateways[0].port
-    with Load(program, port, PUTS, **LOCATIONS, **window, **FULL_LOAD) as load:
+    with Load(program, port, PUTS, **LOCATIONS, **window) as load:
         load.wait_until("measuring")
         began = watch.minutes
         watch.until(lambda: watch.minutes >= began + FIRST_SECONDS / 60, "with the worker", seconds)

@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 FLUSH_SECONDS = 5.0
 """How long a closing link may take to hand over its last bytes before it is cut."""
+UNANSWERED_FACTOR = 6
+"""How many times longer a device may be silent that waits for our answer: some say nothing more before they have it."""
 PEER_SECONDS = 1.0
 """How long a proxy has to say whom it brings before its own address counts."""
 
@@ -126,6 +128,8 @@ class Link(Protocol):
                 if not self.is_open:
                     return
         self._answer(settled)
+        # Only now is it the device's turn to say something.
+        self._last_received = self._gateway.now()
         self._watch_codec()
 
     def _answer(self, settled: list[tuple[Message, Outcome]]) -> None:
@@ -218,9 +222,11 @@ class Link(Protocol):
             return
         if self._held_since is not None:
             # A device that we did not read from was neither idle nor silent about who it is.
-            held = self._gateway.now() - self._held_since
+            now = self._gateway.now()
+            held = now - self._held_since
             self._held_since = None
-            self._last_received += held
+            # No later than now: it may have had an answer meanwhile.
+            self._last_received = min(self._last_received + held, now)
             self._unidentified_since += held
             self._gateway.wheel.hasten(self, self._patience_ends())
         if not self._is_slow:
@@ -241,7 +247,9 @@ class Link(Protocol):
         if self._held_since is not None:
             return self._gateway.now() + self._idle_seconds
         idle = self._last_received + self._idle_seconds
-        # What waits for its receipt is our slowness, not the device's silence about who it is.
+        # What waits for its receipt is our slowness, not the device's silence, nor its silence about who it is.
+        if self.identities and self._unsettled:
+            return idle + (UNANSWERED_FACTOR - 1) * self._idle_seconds
         if self.identities or self._unsettled:
             return idle
         return min(idle, self._unidentified_since + self._gateway.settings.identify_timeout_seconds)

@@ -106,7 +106,9 @@ class Settings(BaseSettings):
     spool_folder: Path | None = Field(None, description="folder that the spool's folder is made in; empty: var")
     receipt_timeout_seconds: Seconds = Field(10, description="a batch without a receipt is published again after so long")
     identify_timeout_seconds: Seconds = Field(30, description="a link that has no session by then is closed")
-    idle_timeout_seconds: Seconds = Field(300, description="a link that sends nothing for so long is closed")
+    idle_timeout_seconds: Seconds = Field(
+        300, description="a link that sends nothing for so long is closed; 6 times later while it waits for an answer"
+    )
     idle_timeouts: dict[str, Seconds] = Field(
         IDLE_TIMEOUTS, description="the same per protocol, for devices that are silent for longer, e.g. idle_timeouts.jt808 = 900"
     )

@@ -253,6 +253,31 @@ def test_all_links_are_held_while_too_much_is_without_a_receipt():
     assert slow_transport.producerState == "paused", "its own reason still holds"
 
 
+def test_a_device_that_waits_for_its_answer_is_not_idle():
+    house = House(idle_timeout_seconds=60, receipt_timeout_seconds=10)
+    link, transport = house.connect()
+    house.say(link, "dev 1 a")
+    house.commit()
+    house.say(link, "dev 1 b")
+    house.pass_time(300)
+    assert not transport.disconnecting, "it may say nothing more before it has its answer"
+    house.commit()
+    house.pass_time(59)
+    assert not transport.disconnecting, "its silence begins with our answer"
+    house.pass_time(2 * 60 * 6)
+    assert transport.disconnecting
+
+
+def test_a_device_that_is_never_answered_is_closed_at_last():
+    house = House(idle_timeout_seconds=60, receipt_timeout_seconds=10)
+    link, transport = house.connect()
+    house.say(link, "dev 1 a")
+    house.commit()
+    house.say(link, "dev 1 b")
+    house.pass_time(361)
+    assert transport.disconnecting
+
+
 def test_a_held_device_was_not_idle():
     house = House(batches_in_flight=1, batch_messages=1, idle_timeout_seconds=60)
     link, transport = house.connect()
