@@ -114,7 +114,7 @@ class Backlog:
             if batch.is_committed:
                 self._spool.done(place)
         self._statistics.count("messages.spooled", len(let_in))
-        answer(let_in, self._statistics.count)
+        answer(let_in, self._statistics)
         if is_forgotten:
             self._keep_waiting(batch)
         self._on_change()

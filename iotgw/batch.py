@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,6 +11,7 @@ from typing import Protocol
 import structlog
 
 from iotgw.segments import Place
+from iotgw.statistics import Statistics
 from protocols import Message, Outcome
 from settings import AckRule
 from tasks.contract import IngestMessage
@@ -27,6 +29,9 @@ class Origin(Protocol):
     @property
     def ack_rule(self) -> AckRule:
         """When those devices' messages are answered."""
+
+    ack_seconds: float | None
+    """How long the newest message took that was answered with others when they were settled."""
 
     def settle(self, settled: list[tuple[Message, Outcome]]) -> None:
         """These messages are stored, or will never be: answer them."""
@@ -53,6 +58,8 @@ class Batch:
     """When to publish it again; None while the publisher has it."""
     given: float = 0.0
     """When the publisher was given it last."""
+    since: float = 0.0
+    """When the publisher was given it first in this run."""
     connection: int = 0
     """Which of the publisher's connections it last left by; 0 for none yet."""
     is_spooled: bool = False
@@ -71,17 +78,23 @@ class Batch:
         ]
 
 
-def answer(entries: Iterable[tuple[Entry, Outcome]], count: Callable[[str, int], None]) -> None:
+def answer(entries: Iterable[tuple[Entry, Outcome]], statistics: Statistics) -> None:
     """Settle those entries that nobody has settled yet, each link's together."""
     by_origin: dict[Origin, list[tuple[Message, Outcome]]] = {}
-    settled = 0
+    newest: dict[Origin, int] = {}
+    received: list[int] = []
     for entry, outcome in entries:
-        if entry.origin is not None:
-            by_origin.setdefault(entry.origin, []).append((entry.message, outcome))
+        origin = entry.origin
+        if origin is not None:
+            by_origin.setdefault(origin, []).append((entry.message, outcome))
+            received.append(entry.payload.received_ms)
+            newest[origin] = received[-1]
             entry.origin = None
-            settled += 1
-    count("messages.settled", settled)
+    now_ms = time.time_ns() // 1_000_000
+    statistics.count("messages.settled", len(received))
+    statistics.acks.observe_since(received, now_ms)
     for origin, messages in by_origin.items():
+        origin.ack_seconds = max(0, now_ms - newest[origin]) / 1000
         try:
             origin.settle(messages)
         except Exception:

@@ -117,6 +117,12 @@ class Batches:
         return len(self._in_flight)
 
     @property
+    def oldest_seconds(self) -> float:
+        """For how long the batch that waits longest for its receipt has been waiting."""
+        oldest = next(iter(self._in_flight.values()), None)
+        return 0.0 if oldest is None else self._clock.seconds() - oldest.since
+
+    @property
     def collected(self) -> int:
         return len(self._collected)
 
@@ -193,6 +199,7 @@ class Batches:
     def _send_all(self, batches: list[Batch]) -> None:
         for batch in batches:
             self._in_flight[batch.id] = batch
+            batch.since = self._clock.seconds()
             self._newest = batch.id
             self._publish(batch)
 
@@ -254,7 +261,7 @@ class Batches:
         factor = min(2 ** (batch.attempts - 1), LONGEST_RECEIPT_TIMEOUT_FACTOR)
         batch.due = self._clock.seconds() + self._settings.receipt_timeout_seconds * factor
         if AckRule.ACCEPT in self._settings.acks.values():
-            answer(batch.let_in(_ON_ACCEPT), self._statistics.count)
+            answer(batch.let_in(_ON_ACCEPT), self._statistics)
 
     def _not_published(self, failure: Failure, batch: Batch) -> None:
         self._statistics.count("batches.not_published")
@@ -288,7 +295,7 @@ class Batches:
                 refused = batch.entries[index].payload
                 self.on_refused(refused.protocol, refused.identity)
         outcomes = ((entry, receipt.outcomes.get(index, Outcome.STORED)) for index, entry in enumerate(batch.entries))
-        answer(outcomes, self._statistics.count)
+        answer(outcomes, self._statistics)
 
     def _tell_if_full(self) -> None:
         limit, used = self._settings.batches_in_flight, len(self._in_flight)

@@ -250,9 +250,9 @@ def _protocols(settings: Settings) -> dict[str, DeviceProtocol]:
 def _what_runs(settings: Settings) -> str:
     lines = ["", "[bold]iotgw is up.[/bold] Devices connect to:"]
     for protocol in _protocols(settings).values():
-        endpoint = settings.listen.get(protocol.name, f"tcp:{protocol.port}")
-        if endpoint != "off":
-            lines.append(f"  {protocol.title:12} {endpoint}")
+        endpoints = settings.endpoints(protocol.name) or [f"tcp:{protocol.port}"]
+        if endpoints != ["off"]:
+            lines.append(f"  {protocol.title:12} {', '.join(endpoints)}")
     command = "iotgw" if shutil.which("iotgw") else os.path.relpath(sys.argv[0])
     if command.endswith("__main__.py"):
         command = "python -m iotgw"

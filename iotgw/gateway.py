@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from iotgw.batches import Batches, Publish
+from iotgw.departures import Departure, Departures
 from iotgw.limits import Addresses, Bans, Rates
 from iotgw.link import Link
 from iotgw.routes import Routes
@@ -36,6 +37,7 @@ class Gateway:
         self.statistics = Statistics()
         self.wheel = TimerWheel(clock)
         self.sessions = Sessions()
+        self.departures = Departures()
         self.routes = Routes(self.sessions, clock, self.statistics, self._replaced)
         self.addresses = Addresses(settings)
         self.banned_devices: Bans[tuple[str, str]] = Bans(settings.max_bans)
@@ -73,6 +75,9 @@ class Gateway:
         self._tell_if_all_closed()
         return closed
 
+    def open_links(self) -> list[Link]:
+        return list(self._links)
+
     @property
     def links(self) -> int:
         return len(self._links)
@@ -109,16 +114,6 @@ class Gateway:
         if self.is_paused:
             link.set_reading(False)
 
-    def is_let_in(self, link: Link, address: str) -> bool:
-        """An open link's address has become known: whether it may stay."""
-        refusal = self.addresses.refusal(address, self.now())
-        if refusal:
-            self.statistics.count(f"links.refused.{refusal}")
-            return False
-        link.address = address
-        self.addresses.opened(address)
-        return True
-
     def link_closed(self, link: Link, cause: str) -> None:
         if link not in self._links:
             # It was refused, and never open.
@@ -131,7 +126,7 @@ class Gateway:
             self.statistics.count("bans.addresses")
             log.warning("address banned", address=link.address, cause=cause, seconds=self.settings.ban_seconds)
         for identity in list(link.identities):
-            self.end_session(link, identity)
+            self.end_session(link, identity, cause)
         self.addresses.closed(link.address)
         self._tell_if_all_closed()
 
@@ -157,11 +152,24 @@ class Gateway:
         if session is not None:
             self._shut_out(session.link, identity, "banned")
 
+    def kick(self, protocol: str, identity: str) -> bool:
+        """Close a device's link, unless others are on it; whether it has a session."""
+        session = self.sessions.get(protocol, identity)
+        if session is not None:
+            self._shut_out(session.link, identity, "kicked")
+        return session is not None
+
+    def departed(self, link: Link, identity: str, cause: str) -> None:
+        """Remember why a device is not here."""
+        self.departures.add(link.protocol.name, identity, Departure(time.time(), cause, link.peer, link.ack_seconds))
+
     def is_banned(self, link: Link, identity: str) -> bool:
         """Whether a message that came over a link is a banned device's, who then is shut out."""
         if self.banned_devices.get((link.protocol.name, identity), self.now()) is None:
             return False
         self.statistics.count("messages.banned")
+        if identity not in link.identities:
+            self.departed(link, identity, "banned")
         self._shut_out(link, identity, "banned")
         return True
 
@@ -191,7 +199,7 @@ class Gateway:
             log.debug("newer link wins", protocol=lost.protocol, device=lost.identity, closed=lost.link.peer)
             self._replaced(lost)
 
-    def end_session(self, link: Link, identity: str) -> None:
+    def end_session(self, link: Link, identity: str, cause: str) -> None:
         if identity in link.identities:
             link.identities.discard(identity)
             if not link.identities:
@@ -199,6 +207,7 @@ class Gateway:
         ended = self.sessions.end(link.protocol.name, identity, link)
         if ended is not None:
             self.statistics.count("sessions.ended")
+            self.departed(link, identity, cause)
             self.routes.release(ended)
 
     def snapshot(self) -> dict[str, Any]:
@@ -222,7 +231,7 @@ class Gateway:
             session.link.close("devices")
 
     def _shut_out(self, link: Link, identity: str, cause: str) -> None:
-        self.end_session(link, identity)
+        self.end_session(link, identity, cause)
         if not link.identities:
             link.close(cause)
 
@@ -230,7 +239,7 @@ class Gateway:
         """A device whose message has been answered already may not come in any more."""
         session = self.sessions.get(protocol, identity)
         if session is not None:
-            session.link.end_session(identity)
+            session.link.end_session(identity, "refused")
 
     def _tell_if_all_closed(self) -> None:
         if not self._links:

@@ -8,6 +8,7 @@ their protocol likes, and dead ones go all the same.
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Any, Protocol
 
 LONGEST_MS = 0x7FFFFFFF
@@ -45,6 +46,15 @@ def keep_alive(transport: Any, settings: KeepAliveSettings) -> None:
     except OSError:
         # The peer has gone already; the reactor is about to say so.
         return
+
+
+def send_at_once(transport: Any) -> None:
+    """Have the kernel send what is written without waiting for more (TCP_NODELAY): an ack is small, and alone."""
+    handle = socket_of(transport)
+    if handle is not None:
+        # What is no TCP connection has no such option, and needs none.
+        with suppress(OSError):
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def socket_of(transport: Any) -> socket.socket | None:

@@ -17,11 +17,10 @@ import structlog
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Connection
-from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from iotgw.keepalive import keep_alive
+from iotgw.keepalive import keep_alive, send_at_once
 from iotgw.sessions import Session
 from iotgw.strangers import LONGEST, recognise
 from protocols import DeviceProtocol, Event, Malformed, Message, Outcome
@@ -36,8 +35,6 @@ FLUSH_SECONDS = 5.0
 """How long a closing link may take to hand over its last bytes before it is cut."""
 UNANSWERED_FACTOR = 6
 """How many times longer a device may be silent that waits for our answer: some say nothing more before they have it."""
-PEER_SECONDS = 1.0
-"""How long a proxy has to say whom it brings before its own address counts."""
 
 
 @implementer(IPushProducer)
@@ -51,18 +48,21 @@ class Link(Protocol):
 
     transport: Connection
 
-    def __init__(self, gateway: Gateway, protocol: DeviceProtocol, number: int, address: str | None = None) -> None:
+    def __init__(self, gateway: Gateway, protocol: DeviceProtocol, number: int, address: str, peer: str) -> None:
         self.number = number
         self.address = address
-        """Under which name its peer's address is counted; None until it is let in."""
+        """Under which name its device's address is counted."""
         self.protocol = protocol
-        self.peer = ""
+        self.peer = peer
+        """Its device's address and port, for people."""
         self.is_open = False
         self.identities: set[str] = set()
         self.ack_rule = gateway.settings.acks.get(protocol.name, AckRule.COMMIT)
         self._gateway = gateway
         self._codec = protocol.codec()
         self._unsettled = 0
+        self.ack_seconds: float | None = None
+        self._is_retiring = False
         self._malformed_in_a_row = 0
         self._last_received = 0.0
         self._unidentified_since = 0.0
@@ -72,19 +72,14 @@ class Link(Protocol):
         self._throttled_until = 0.0
         self._first: bytes | None = b"" if gateway.settings.close_strangers.get(protocol.name, True) else None
         """What it sent first, for as long as it may be a stranger."""
-        self._is_peer_hidden = False
         self._idle_seconds = gateway.settings.idle_timeouts.get(protocol.name, gateway.settings.idle_timeout_seconds)
         self._rates = gateway.message_rates(protocol.name)
-        self._cause = "peer"
+        self.cause = "peer"
+        """What it is closed for, in a word; the peer does it unless somebody else says so."""
 
     def connectionMade(self) -> None:
-        self.transport.setTcpNoDelay(True)
         self._last_received = self._unidentified_since = self._gateway.now()
-        # Behind a proxy, the peer is known when its header has come; until then it has no bound but the one for all.
-        self._is_peer_hidden = isinstance(self.transport, HAProxyProtocolWrapper)
-        if self.address is None and not self._admit("" if self._is_peer_hidden else self._read_peer()):
-            return
-        self._read_peer()
+        send_at_once(self.transport)
         keep_alive(self.transport, self._gateway.settings)
         self.is_open = True
         self.transport.registerProducer(self, True)
@@ -94,19 +89,20 @@ class Link(Protocol):
         if not self.is_open:
             return
         now = self._last_received = self._gateway.now()
+        self._gateway.statistics.received_bytes += len(data)
         try:
             events = self._codec.receive(data, now)
         except Exception:
             self._codec_failed()
             return
-        if (self._first is not None or self._is_peer_hidden) and not self._is_welcome(data, events):
+        if self._first is not None and not self._is_welcome(data, events):
             return
         self._take(events, now)
         self._watch_codec()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.is_open = False
-        self._gateway.link_closed(self, self._cause)
+        self._gateway.link_closed(self, self.cause)
         for event in self._codec.end():
             if isinstance(event, Malformed):
                 self._gateway.statistics.count(f"malformed.{event.cause}")
@@ -130,7 +126,8 @@ class Link(Protocol):
         self._answer(settled)
         # Only now is it the device's turn to say something.
         self._last_received = self._gateway.now()
-        self._watch_codec()
+        if self.is_open:
+            self._watch_codec()
 
     def _answer(self, settled: list[tuple[Message, Outcome]]) -> None:
         time = self._gateway.wall_time()
@@ -139,23 +136,38 @@ class Link(Protocol):
         if acks:
             self.transport.write(acks)
             self._gateway.statistics.count("acks", len(settled))
+            self._gateway.statistics.sent_bytes += len(acks)
         ends_session = self.protocol.ends_session
         for message, outcome in settled:
-            if outcome is Outcome.REFUSED or ends_session(message.kind):
-                self.end_session(message.identity)
+            if outcome is Outcome.REFUSED:
+                self._gateway.departed(self, message.identity, "refused")
+                self.end_session(message.identity, "refused")
+            elif ends_session(message.kind):
+                self.end_session(message.identity, "logout")
+        if self._is_retiring and self._unsettled <= 0:
+            self.close("drained")
 
-    def end_session(self, identity: str) -> None:
+    def end_session(self, identity: str, cause: str) -> None:
         """A device has left, or may not come in any more: its next message waits for its receipt."""
         if identity in self.identities:
-            self._gateway.end_session(self, identity)
+            self._gateway.end_session(self, identity, cause)
             self._unidentified_since = self._gateway.now()
+
+    def retire(self) -> None:
+        """Read no more, and close when all that was read is answered."""
+        if not self.is_open:
+            return
+        self._is_retiring = True
+        self._hold()
+        if self._unsettled <= 0:
+            self.close("drained")
 
     def close(self, cause: str) -> None:
         """Close from our side. What was written before still leaves, for a few seconds."""
         if not self.is_open:
             return
         self.is_open = False
-        self._cause = cause
+        self.cause = cause
         self.transport.unregisterProducer()
         self.transport.loseConnection()
         self._last_received = self._gateway.now()
@@ -167,8 +179,6 @@ class Link(Protocol):
         ends, wanted = self._patience_ends(), self._codec.deadline
         if self._throttled_until:
             ends = min(ends, self._throttled_until)
-        if self._is_peer_hidden:
-            ends = min(ends, self._unidentified_since + PEER_SECONDS)
         return ends if wanted is None or self._is_held else min(ends, wanted)
 
     def expire(self) -> None:
@@ -177,8 +187,6 @@ class Link(Protocol):
             self.transport.abortConnection()
         elif self._patience_ends() <= now:
             self.close("idle" if self.identities else "unidentified")
-        elif self._is_peer_hidden:
-            self._learn_peer()
         elif self._throttled_until and self._throttled_until <= now:
             self._throttled_until = 0.0
             self._gateway.wheel.add(self)
@@ -218,7 +226,7 @@ class Link(Protocol):
 
     def _read_on(self) -> None:
         """Read from the device again, unless there is a reason left why not."""
-        if self._throttled_until or self._gateway.is_paused:
+        if self._throttled_until or self._gateway.is_paused or self._is_retiring:
             return
         if self._held_since is not None:
             # A device that we did not read from was neither idle nor silent about who it is.
@@ -254,35 +262,9 @@ class Link(Protocol):
             return idle
         return min(idle, self._unidentified_since + self._gateway.settings.identify_timeout_seconds)
 
-    def _read_peer(self) -> str:
-        peer = self.transport.getPeer()
-        host = getattr(peer, "host", "")
-        self.peer = f"{host or peer}:{getattr(peer, 'port', '')}"
-        return self._gateway.addresses.key(host)
-
-    def _admit(self, address: str) -> bool:
-        if self._gateway.refuses(address):
-            self.transport.abortConnection()
-            return False
-        self.address = address
-        return True
-
-    def _learn_peer(self) -> bool:
-        """The proxy had time to say whom it brings; whether that one may come in."""
-        self._is_peer_hidden = False
-        address = self._read_peer()
-        if self._gateway.is_let_in(self, address):
-            self._gateway.wheel.add(self)
-            return True
-        self.close("refused")
-        return False
-
     def _is_welcome(self, data: bytes, events: Sequence[Event]) -> bool:
-        """Whether a link that sent no message before may go on."""
-        if self._is_peer_hidden and not self._learn_peer():
-            return False
-        if self._first is None:
-            return True
+        """Whether a link that may be a stranger's may go on."""
+        assert self._first is not None
         if any(not isinstance(event, Malformed) for event in events):
             # Whatever it looks like: what the codec takes is right.
             self._first = None
@@ -324,6 +306,7 @@ class Link(Protocol):
             else:
                 self.transport.write(event.data)
                 self._gateway.statistics.count("sends")
+                self._gateway.statistics.sent_bytes += len(event.data)
         if answered:
             self._answer(answered)
         if waits > now:

@@ -1,12 +1,14 @@
-"""A gateway's own Redis stream: receipts and kicks come in through it.
+"""A gateway's own Redis stream: receipts, kicks and replies come in through it.
 
 Nothing is ever popped from a stream, so a reader that is cut off between reading and acting loses nothing: it
-reads on from the last entry it acted on.
+reads on from the last entry it acted on. Replies alone are deleted when they are read: they may be large, and a gateway
+that starts anew waits for none of them.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
@@ -14,7 +16,19 @@ import redis
 import structlog
 from twisted.internet.interfaces import IReactorFromThreads
 
-from tasks.contract import KICK_FIELD, RECEIPT_FIELD, BadPayloadError, Kick, Receipt, mailbox, unpack_kicks, unpack_receipt
+from tasks.contract import (
+    KICK_FIELD,
+    RECEIPT_FIELD,
+    REPLY_FIELD,
+    BadPayloadError,
+    Kick,
+    Receipt,
+    Reply,
+    mailbox,
+    unpack_kicks,
+    unpack_receipt,
+    unpack_reply,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -23,9 +37,11 @@ BLOCK_MS = 500
 ENTRIES_A_READ = 500
 RECONNECT_SECONDS = 0.5
 
-READ: dict[bytes, Callable[[bytes], Sequence[Receipt | Kick]]] = {
+Told = Receipt | Kick | Reply
+READ: dict[bytes, Callable[[bytes], Sequence[Told]]] = {
     RECEIPT_FIELD: lambda data: [unpack_receipt(data)],
     KICK_FIELD: unpack_kicks,
+    REPLY_FIELD: lambda data: [unpack_reply(data)],
 }
 """What an entry's field says."""
 
@@ -37,7 +53,7 @@ class Mailbox:
     """Reads the stream on a thread and hands over what each read brought with one call into the reactor."""
 
     def __init__(
-        self, redis_url: str, gateway_id: str, reactor: IReactorFromThreads, deliver: Callable[[Sequence[Receipt | Kick]], None]
+        self, redis_url: str, gateway_id: str, reactor: IReactorFromThreads, deliver: Callable[[Sequence[Told]], None]
     ) -> None:
         # Under protocol 3 the same read has another shape.
         self._client = redis.Redis.from_url(redis_url, socket_timeout=10, socket_connect_timeout=5, protocol=2)
@@ -49,6 +65,8 @@ class Mailbox:
         # From the first entry that is kept: what earlier runs left is unknown to this one and passed over.
         self._last_id = b"0-0"
         self._unknown: set[bytes] = set()
+        self.read_at: float | None = None
+        """When Redis was last read from, by the monotonic clock: while it can be, at least every :data:`BLOCK_MS`."""
 
     def start(self) -> None:
         self._thread.start()
@@ -80,17 +98,23 @@ class Mailbox:
                 self._reactor.callFromThread(self._deliver, told)
         self._client.close()
 
-    def _read(self) -> list[Receipt | Kick]:
-        told: list[Receipt | Kick] = []
+    def _read(self) -> list[Told]:
+        told: list[Told] = []
+        replies: list[bytes] = []
         # The client's types cover every protocol and setting of it at once; this is what ours answers.
         read = self._client.xread({self._stream: self._last_id}, count=ENTRIES_A_READ, block=BLOCK_MS)
         for _, entries in cast("list[_Stream]", read or []):
             for entry_id, fields in entries:
                 self._last_id = entry_id
                 told += self._said(entry_id, fields)
+                if REPLY_FIELD in fields:
+                    replies.append(entry_id)
+        self.read_at = time.monotonic()
+        if replies:
+            self._client.xdel(self._stream, *replies)
         return told
 
-    def _said(self, entry_id: bytes, fields: dict[bytes, bytes]) -> Iterator[Receipt | Kick]:
+    def _said(self, entry_id: bytes, fields: dict[bytes, bytes]) -> Iterator[Told]:
         """What an entry's fields say, in their order."""
         for name, data in fields.items():
             unpack = READ.get(name)

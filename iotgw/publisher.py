@@ -1,4 +1,4 @@
-"""Handing batches to the broker, on a thread of its own.
+"""Handing batches and calls to the broker, on a thread of its own.
 
 A publish costs about a millisecond, and as long as the broker wants when it is ill: the event loop must not wait
 for it. One thread and one held producer do it; kombu's connections are not to be shared among threads.
@@ -17,18 +17,22 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 
 from iotgw.batch import Batch
-from tasks.contract import INGEST_QUEUE, INGEST_TASK, celery_configuration, ingest_payload
+from iotgw.offload import Call
+from tasks.contract import DEFAULT_QUEUE, INGEST_QUEUE, INGEST_TASK, celery_configuration, ingest_payload
 
 log = structlog.get_logger(__name__)
 
+OPTIONS: dict[str, Any] = {"retry": False, "ignore_result": True, "argsrepr": "", "kwargsrepr": ""}
+"""No second try that would keep the thread, no result to store, and headers that show nothing of a device."""
+
 
 class _Job(NamedTuple):
-    batch: Batch
+    what: Batch | Call
     published: Deferred[None]
 
 
 class Publisher:
-    """Publishes batches in the order they are given."""
+    """Publishes batches and calls in the order they are given."""
 
     def __init__(self, broker_url: str, gateway_id: str, reactor: IReactorFromThreads) -> None:
         self._gateway_id = gateway_id
@@ -50,14 +54,24 @@ class Publisher:
 
     def publish(self, batch: Batch) -> Deferred[None]:
         """Fires when the broker has the batch; fails when it may not have it."""
+        return self._put(batch)
+
+    def call(self, call: Call) -> Deferred[None]:
+        """Fires when the broker has the call; fails when it may not have it."""
+        return self._put(call)
+
+    def _put(self, what: Batch | Call) -> Deferred[None]:
         published: Deferred[None] = Deferred()
-        self._jobs.put(_Job(batch, published))
+        self._jobs.put(_Job(what, published))
         return published
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             try:
-                self._send(job.batch)
+                if isinstance(job.what, Batch):
+                    self._send(job.what)
+                else:
+                    self._send_call(job.what)
             except Exception as error:
                 self._disconnect()
                 self._reactor.callFromThread(job.published.errback, error)
@@ -70,21 +84,30 @@ class Publisher:
             # It left by this connection and has no receipt. If its queue was deleted, brokers drop what comes for it
             # without a word; a new connection declares it anew.
             self._disconnect()
+        self._connect()
+        batch.connection = self._connections
+        payload = ingest_payload(batch.id, self._gateway_id, [entry.payload for entry in batch.entries])
+        task_id = f"{batch.id}.{batch.attempts}"
+        self._app.send_task(INGEST_TASK, kwargs=payload, task_id=task_id, queue=INGEST_QUEUE, producer=self._producer, **OPTIONS)
+
+    def _send_call(self, call: Call) -> None:
+        self._connect()
+        self._app.send_task(
+            call.task,
+            args=call.arguments,
+            kwargs=dict(call.named),
+            task_id=call.id,
+            queue=DEFAULT_QUEUE,
+            expires=call.expires,
+            producer=self._producer,
+            **OPTIONS,
+        )
+
+    def _connect(self) -> None:
         if self._producer is None:
             self._connections += 1
             self._connection = self._app.connection_for_write()
             self._producer = self._app.amqp.Producer(self._connection)
-        batch.connection = self._connections
-        payload = ingest_payload(batch.id, self._gateway_id, [entry.payload for entry in batch.entries])
-        options: dict[str, Any] = {"retry": False, "ignore_result": True, "argsrepr": "", "kwargsrepr": ""}
-        self._app.send_task(
-            INGEST_TASK,
-            kwargs=payload,
-            task_id=f"{batch.id}.{batch.attempts}",
-            queue=INGEST_QUEUE,
-            producer=self._producer,
-            **options,
-        )
 
     def _disconnect(self) -> None:
         connection, self._connection, self._producer = self._connection, None, None

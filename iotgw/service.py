@@ -6,22 +6,20 @@ import gc
 import resource
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import structlog
 from twisted.application.service import Application, Service
-from twisted.internet.defer import gatherResults, inlineCallbacks, maybeDeferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, STDLibLogObserver
-from twisted.python.failure import Failure
 
-from iotgw.accepting import LinkFactory, is_plain
+from iotgw.draining import Draining
 from iotgw.gateway import Gateway
-from iotgw.mailbox import Mailbox
+from iotgw.listeners import OFF, Listeners
+from iotgw.mailbox import Mailbox, Told
+from iotgw.offload import Offload
 from iotgw.publisher import Publisher
 from iotgw.routetable import RouteTable
 from iotgw.spool import Spool
@@ -30,15 +28,15 @@ from protocols.registry import RegistryError, registered
 from settings import AckRule, Settings, SettingsError
 from settings.load import exit_with, load_or_exit
 from settings.logs import configure
-from tasks.contract import Kick, Receipt
+from tasks.contract import Kick, Reply
+
+if TYPE_CHECKING:
+    from iotgw.control import Control
 
 log = structlog.get_logger(__name__)
 
-BACKLOG = 4096
-"""A fleet reconnects at once after an outage; Twisted's 50 would turn most of it away."""
 OTHER_FILES = 100
 """Descriptors that are not links': listeners, spool, broker, Redis, the interpreter's."""
-OFF = "off"
 RELEASE_SECONDS = 3.0
 """How long a stopping gateway waits for Redis to take its routes back."""
 PER_PROTOCOL = ("listen", "acks", "idle_timeouts", "close_strangers")
@@ -59,7 +57,7 @@ class GatewayService(Service):
     def __init__(self, settings: Settings, reactor: Any) -> None:
         self._settings = settings
         self._reactor = reactor
-        self._endpoints = _endpoints(settings, reactor)
+        self._listeners = Listeners(settings, _protocols(settings), reactor)
         self._publisher = Publisher(settings.effective_broker_url, settings.gateway_id, reactor)
         self.gateway = Gateway(settings, reactor, self._publisher.publish)
         self._spool: Spool | None = None
@@ -69,8 +67,10 @@ class GatewayService(Service):
         self._routes = RouteTable(settings.redis_url, settings.gateway_id, uuid4().hex[:12], reactor, self.gateway.statistics)
         self.gateway.routes.keep_in(self._routes)
         self._mailbox = Mailbox(settings.redis_url, settings.gateway_id, reactor, self._deliver)
-        self._ports: list[IListeningPort] = []
-        self._could_listen = True
+        self.offload = Offload(settings.gateway_id, reactor, self.gateway.statistics, self._publisher.call)
+        self._draining = Draining(self.gateway, reactor, self._stop_listening)
+        self._is_listening = False
+        self._control = None if settings.control_listen == OFF else self._make_control()
         self._statistics = LoopingCall(self._log_statistics)
         self._statistics.clock = reactor
 
@@ -86,14 +86,16 @@ class GatewayService(Service):
             self._spool.start()
         self.gateway.start()
         self._statistics.start(self._settings.statistics_seconds, now=False)
-        for protocol, endpoint in self._endpoints:
+        for protocol in self._listeners.protocols:
             for text in protocol.warnings:
                 log.warning("check the options", setting=f"protocols.{protocol.name}", warning=text)
             if (rule := self._settings.acks.get(protocol.name, AckRule.COMMIT)) is not AckRule.COMMIT:
                 log.warning("messages may be lost that are acked", setting=f"acks.{protocol.name}", acks_leave=rule.value)
-            listening = endpoint.listen(LinkFactory(self.gateway, protocol, is_plain(endpoint)))
-            listening.addCallbacks(self._listening, self._not_listening, callbackArgs=(protocol,), errbackArgs=(protocol,))
-        if not self._could_listen:
+        self._listeners.start(self.gateway)
+        self._is_listening = self._listeners.could_listen
+        if self._control is not None:
+            self._control.start()
+        if not self._is_listening or (self._control is not None and not self._control.could_listen):
             # Started half, it would look alive and take nothing: whoever supervises it should know.
             raise SystemExit(1)
 
@@ -101,7 +103,8 @@ class GatewayService(Service):
     def stopService(self) -> Any:
         """Take no more in, have what was read stored and answered, then leave."""
         super().stopService()  # type: ignore[no-untyped-call]
-        yield gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
+        self._draining.stop()
+        yield self._stop_listening()
         drained = self.gateway.drain()
         drained.addTimeout(self._settings.shutdown_timeout_seconds, self._reactor)
         try:
@@ -114,6 +117,9 @@ class GatewayService(Service):
         if self._spool is not None:
             self._spool.stop()
         yield self._release_routes()
+        self.offload.stop()
+        if self._control is not None:
+            yield self._control.stop()
         self._publisher.stop()
         self._mailbox.stop()
         if self._statistics.running:
@@ -132,22 +138,28 @@ class GatewayService(Service):
         except Exception:
             log.warning("stopping without having released all routes, they expire")
 
-    def _deliver(self, entries: Sequence[Receipt | Kick]) -> None:
+    def _make_control(self) -> Control:
+        # Not at the top: a gateway without it has no need of what it takes.
+        from iotgw.control import Control
+
+        return Control(self._settings, self.gateway, self.offload, self._draining, self._mailbox, self._listens, self._reactor)
+
+    def _listens(self) -> bool:
+        return self._is_listening
+
+    def _stop_listening(self) -> Deferred[Any]:
+        """Once, whoever asks first: a drain or the end."""
+        was_listening, self._is_listening = self._is_listening, False
+        return self._listeners.stop() if was_listening else succeed(None)
+
+    def _deliver(self, entries: Sequence[Told]) -> None:
         for entry in entries:
             if isinstance(entry, Kick):
                 self.gateway.routes.kicked(entry)
+            elif isinstance(entry, Reply):
+                self.offload.receive(entry)
             else:
                 self.gateway.batches.receive(entry)
-
-    def _listening(self, port: IListeningPort, protocol: DeviceProtocol) -> None:
-        self._ports.append(port)
-        address = port.getHost()
-        log.info("listening", protocol=protocol.name, host=getattr(address, "host", ""), port=getattr(address, "port", 0))
-
-    def _not_listening(self, failure: Failure, protocol: DeviceProtocol) -> None:
-        cause = failure.value.socketError if isinstance(failure.value, CannotListenError) else failure.getErrorMessage()
-        log.error("cannot listen, set another endpoint", setting=f"listen.{protocol.name}", cause=str(cause))
-        self._could_listen = False
 
     def _log_statistics(self) -> None:
         log.info("statistics", **self.gateway.snapshot())
@@ -190,7 +202,8 @@ def _open_files(links: int) -> None:
         log.warning("fewer open files than links may be had", limit=allowed, wanted=wanted)
 
 
-def _endpoints(settings: Settings, reactor: Any) -> list[tuple[DeviceProtocol, IStreamServerEndpoint]]:
+def _protocols(settings: Settings) -> dict[str, DeviceProtocol]:
+    """Those that there are, with their options; settings that name another are refused."""
     try:
         protocols = registered(settings.protocols)
     except RegistryError as error:
@@ -198,15 +211,4 @@ def _endpoints(settings: Settings, reactor: Any) -> list[tuple[DeviceProtocol, I
     for key in [f"{table}.{name}" for table in PER_PROTOCOL for name in getattr(settings, table)]:
         if key.partition(".")[2] not in protocols:
             raise SettingsError(f"{key}: there is no such protocol: use one of {', '.join(sorted(protocols))}")
-    endpoints = []
-    for protocol in protocols.values():
-        description = settings.listen.get(protocol.name, f"tcp:{protocol.port}:backlog={BACKLOG}")
-        if description == OFF:
-            continue
-        try:
-            endpoints.append((protocol, serverFromString(reactor, description)))
-        except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
-            raise SettingsError(
-                f"listen.{protocol.name}: {description!r} is no Twisted endpoint ({error}): write one such as tcp:{protocol.port}"
-            ) from error
-    return endpoints
+    return protocols

@@ -11,6 +11,7 @@ import ctypes
 import fcntl
 import importlib.util
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -27,7 +28,7 @@ import redis
 import iotgw
 from iotgw.commands import ENVIRONMENT, command_line
 from settings import Settings
-from tasks.contract import INGEST_QUEUE
+from tasks.contract import QUEUES
 
 LONGEST_SOCKET_PATH = 100
 """Linux ends the paths of Unix sockets at 107 bytes."""
@@ -147,7 +148,7 @@ class Stack:
         with self._closing:
             self._lock()
             try:
-                environment = await self._start_redis()
+                environment = {**await self._start_redis(), **self._control_token()}
                 await self._migrate(environment)
                 self._start("worker", worker_command(), environment)
                 self._start("gateway", gateway_command(), environment)
@@ -191,6 +192,15 @@ class Stack:
         await self._wait_for_redis(child, url)
         return {**environment, "IOTGW_REDIS_URL": url}
 
+    def _control_token(self) -> dict[str, str]:
+        """The setting of a token of this stack's own, kept from one start to the next, unless one is set."""
+        if self._settings.control_token or self._settings.control_listen == "off":
+            return {}
+        path = self._var / "control-token"
+        with suppress(FileExistsError), os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(secrets.token_hex(32) + "\n")
+        return {"IOTGW_CONTROL_TOKEN_FILE": str(path)}
+
     async def _wait_for_redis(self, child: Child, url: str) -> None:
         deadline = time.monotonic() + READY_SECONDS
         with redis.Redis.from_url(url) as client:
@@ -227,7 +237,7 @@ def redis_command(folder: Path, socket: Path) -> list[str]:
 
 def worker_command() -> list[str]:
     # SQLite takes one writer at a time: a second process would only wait for the first.
-    options = ["--queues", INGEST_QUEUE, "--concurrency", "1", "--without-gossip", "--without-mingle"]
+    options = ["--queues", ",".join(QUEUES), "--concurrency", "1", "--without-gossip", "--without-mingle"]
     return [sys.executable, "-m", "celery", "--quiet", "--app", "tasks", "worker", *options]
 
 

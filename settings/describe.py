@@ -49,7 +49,7 @@ def _shown(value: Any) -> str:
         case None:
             return ""
         case dict():
-            return ", ".join(f"{key} = {item}" for key, item in value.items())
+            return ", ".join(f"{key} = {' and '.join(item) if isinstance(item, list) else item}" for key, item in value.items())
         case list():
             return ", ".join(map(str, value))
     return str(value)

@@ -14,11 +14,14 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-SECRETS = ("redis_url", "broker_url", "database_url")
+SECRETS = ("redis_url", "broker_url", "database_url", "control_token")
 """Settings that may hold a password: each can be given as the path of a file, ``<name>_file``, instead."""
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+SHORTEST_TOKEN = 16
 
+
+LOOPBACK = ["127.0.0.0/8", "::1/128"]
 
 IDLE_TIMEOUTS = {"gt06": 900.0, "teltonika": 7200.0}
 """Protocols whose devices are silent for longer by design: heartbeats every 3 to 5 minutes, and a parked Teltonika an hour."""
@@ -80,9 +83,22 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9._-]{1,64}$",
         description="this gateway's name, unique in the fleet",
     )
-    listen: dict[str, str] = Field(
-        default_factory=dict, description="Twisted endpoint per protocol, e.g. listen.jt808 = 'tcp:6808'"
+    listen: dict[str, str | list[str]] = Field(
+        default_factory=dict,
+        description="endpoints per protocol, one or a list, e.g. listen.jt808 = ['tcp:6808', 'tls:6809']",
     )
+    trusted_proxies: list[str] = Field(
+        LOOPBACK, description="addresses and networks of proxies; on haproxy: endpoints nobody else may connect"
+    )
+    tls_certificate: Path | None = Field(
+        None, description="PEM file of the certificate of tls: endpoints, with what is between it and its root"
+    )
+    tls_key: Path | None = Field(None, description="PEM file of its key, without password; empty: in tls_certificate too")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file of authorities whose certificates devices may show; empty: they are not asked"
+    )
+    tls_require_client: bool = Field(False, description="true: a device without such a certificate may not come in")
+    tls_minimum: str = Field("1.2", pattern=r"^1\.[23]$", description="oldest version of TLS, 1.2 or 1.3")
     protocols: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
         description="options per protocol, see its page, e.g. protocols.modbus.maps = '/etc/iotgw/modbus'",
@@ -120,7 +136,7 @@ class Settings(BaseSettings):
     shutdown_timeout_seconds: Seconds = Field(15, description="how long a stopping gateway waits for receipts")
     max_links: int = Field(15_000, ge=1, le=1_000_000, description="links a gateway keeps; more are closed at once")
     unlimited_addresses: list[str] = Field(
-        ["127.0.0.0/8", "::1/128"],
+        LOOPBACK,
         description="addresses and networks without bounds per address, such as a proxy that does not tell whom it brings",
     )
     links_per_address: int = Field(
@@ -153,6 +169,15 @@ class Settings(BaseSettings):
     malformed_in_a_row: int = Field(10, ge=1, le=10_000, description="a link that sends so many bad frames in a row is closed")
     statistics_seconds: Seconds = Field(60, description="how often a gateway logs its counters")
 
+    control_listen: str = Field(
+        "tcp:6880:interface=127.0.0.1", description="endpoint of the control API over HTTP, on loopback; off: none"
+    )
+    control_token: str = Field(
+        repr=False, default="", description="what callers of the control API show, 16 characters at the least; iotgw up makes one"
+    )
+    control_token_file: Path | None = Field(None, description="file that holds control_token")
+    control_tasks: list[str] = Field(["tasks.devices.summary"], description="tasks that may be run over the control API")
+
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
     log_format: LogFormat = Field(LogFormat.TEXT, description="text for people, json for machines: one object a line")
 
@@ -171,6 +196,13 @@ class Settings(BaseSettings):
     def _check_database(cls, value: str) -> str:
         return value and _with_scheme(value, ("sqlite", "postgresql", "postgres"), "postgresql://user:password@host/name")
 
+    @field_validator("control_token")
+    @classmethod
+    def _check_token(cls, value: str) -> str:
+        if value and (len(value) < SHORTEST_TOKEN or not value.isascii() or not value.isprintable() or " " in value):
+            raise ValueError(f"give at least {SHORTEST_TOKEN} letters and digits, such as openssl rand -hex 32 makes")
+        return value
+
     @field_validator("protocols")
     @classmethod
     def _read_options(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -182,7 +214,7 @@ class Settings(BaseSettings):
     def _add_idle_timeouts(cls, value: dict[str, float]) -> dict[str, float]:
         return {**IDLE_TIMEOUTS, **value}
 
-    @field_validator("unlimited_addresses")
+    @field_validator("unlimited_addresses", "trusted_proxies")
     @classmethod
     def _check_addresses(cls, value: list[str]) -> list[str]:
         for network in value:
@@ -211,10 +243,17 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_listeners(self) -> Self:
-        for protocol, endpoint in self.listen.items():
-            if not endpoint.strip():
+        for protocol in self.listen:
+            if not all(endpoint.strip() for endpoint in self.endpoints(protocol)) or not self.endpoints(protocol):
                 raise ValueError(f"listen.{protocol} is empty: give a Twisted endpoint such as tcp:6808, or leave the key out")
+        if self.tls_require_client and self.tls_client_ca is None:
+            raise ValueError("tls_require_client needs tls_client_ca: give the file of the authority of your devices' certificates")
         return self
+
+    def endpoints(self, protocol: str) -> list[str]:
+        """What is set for a protocol to listen on; nothing if it is left to the protocol."""
+        given = self.listen.get(protocol, [])
+        return [given] if isinstance(given, str) else given
 
     @property
     def effective_broker_url(self) -> str:

@@ -5,6 +5,7 @@ Imports nothing heavy, so that a gateway's host needs neither Django nor a datab
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,13 @@ from protocols.message import Message, Outcome
 EXCHANGE = "iotgw"
 INGEST_QUEUE = "ingest"
 INGEST_TASK = "tasks.ingest.store_batch"
+DEFAULT_QUEUE = "default"
+"""Of what somebody waits for: such as the tasks that are run over the gateways' control API."""
+SUMMARY_TASK = "tasks.devices.summary"
+QUEUES = (INGEST_QUEUE, DEFAULT_QUEUE)
+
+CALL_PREFIX = "call:"
+_CALL = re.compile(r"call:([A-Za-z0-9._-]{1,64}):[0-9a-z-]{1,64}")
 
 MAILBOX_LENGTH = 10_000
 """Entries a mailbox keeps: more than any gateway has batches without a receipt."""
@@ -22,6 +30,11 @@ MAILBOX_EXPIRY_SECONDS = 3600
 """A mailbox nobody writes to for so long belongs to a gateway that is gone."""
 RECEIPT_FIELD = b"receipt"
 KICK_FIELD = b"kick"
+REPLY_FIELD = b"reply"
+REPLY_BYTES = 256 * 1024
+"""A reply's longest result. It lies in Redis until its gateway has read it, and in the gateway's memory."""
+REPLY_TEXT = 16 * 1024
+"""Characters of an error's text and of its traceback, of which the end is kept."""
 
 ROUTES = "iotgw:routes"
 """The Redis hash of routes, by :func:`route_field`."""
@@ -69,8 +82,24 @@ class Kick(NamedTuple):
     """Of the route that won: a session of this epoch or a later one is newer than the kick."""
 
 
+class Fault(NamedTuple):
+    """Why a task has no result."""
+
+    type: str
+    text: str
+    traceback: str
+
+
+class Reply(NamedTuple):
+    """What became of a task that a gateway waits for: its result, or a fault."""
+
+    call: str
+    result: Any
+    fault: Fault | None = None
+
+
 class BadPayloadError(ValueError):
-    """A payload, receipt or kick that is none of ours."""
+    """A payload, receipt, kick or reply that is none of ours."""
 
 
 def mailbox(gateway: str) -> str:
@@ -136,6 +165,34 @@ def unpack_kicks(data: bytes) -> list[Kick]:
         raise BadPayloadError(f"not kicks: {error}") from error
 
 
+def call_id(gateway: str, number: str) -> str:
+    """The id of a task whose reply a gateway waits for: it says whose mailbox the reply goes to."""
+    return f"{CALL_PREFIX}{gateway}:{number}"
+
+
+def calling_gateway(task_id: str | None) -> str | None:
+    """The gateway that waits for a task's reply; None for tasks that nobody waits for."""
+    found = _CALL.fullmatch(task_id or "")
+    return found and found[1]
+
+
+def pack_reply(reply: Reply) -> bytes:
+    """Raises: TypeError, ValueError or OverflowError when the result is of a kind that does not travel."""
+    packed: bytes = msgpack.packb([reply.call, reply.result, reply.fault])
+    return packed
+
+
+def unpack_reply(data: bytes) -> Reply:
+    """Raises: BadPayloadError when the bytes are no reply."""
+    try:
+        call, result, fault = msgpack.unpackb(data, strict_map_key=False)
+        if not isinstance(call, str):
+            raise TypeError(f"a call's id is text, not {type(call).__name__}")
+        return Reply(call, result, None if fault is None else Fault(*map(str, fault)))
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise BadPayloadError(f"not a reply: {error}") from error
+
+
 def celery_configuration(broker_url: str) -> dict[str, Any]:
     """What every Celery app of the house is configured with, gateway and workers alike."""
     is_redis = broker_url.startswith(("redis", "rediss", "sentinel"))
@@ -156,14 +213,15 @@ def celery_configuration(broker_url: str) -> dict[str, Any]:
         "task_acks_late": True,
         "task_default_exchange": EXCHANGE,
         "task_default_exchange_type": "topic",
-        "task_default_queue": INGEST_QUEUE,
-        "task_default_routing_key": INGEST_QUEUE,
-        "task_queues": {
-            INGEST_QUEUE: {"exchange": EXCHANGE, "exchange_type": "topic", "routing_key": INGEST_QUEUE},
-        },
+        "task_default_queue": DEFAULT_QUEUE,
+        "task_default_routing_key": DEFAULT_QUEUE,
+        "task_queues": {queue: {"exchange": EXCHANGE, "exchange_type": "topic", "routing_key": queue} for queue in QUEUES},
         # By the nameless exchange, straight into the queue. The way over a named one is a set in Redis, read for every
         # message: when it is gone (a flush, a restart without a file), kombu drops what is sent without a word.
-        "task_routes": {INGEST_TASK: {"queue": INGEST_QUEUE, "exchange": "", "routing_key": INGEST_QUEUE}},
+        "task_routes": {
+            INGEST_TASK: {"queue": INGEST_QUEUE, "exchange": "", "routing_key": INGEST_QUEUE},
+            "*": {"queue": DEFAULT_QUEUE, "exchange": "", "routing_key": DEFAULT_QUEUE},
+        },
         "worker_prefetch_multiplier": 2,
         "worker_hijack_root_logger": False,
         "timezone": "UTC",

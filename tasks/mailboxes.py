@@ -1,4 +1,4 @@
-"""Putting receipts into the gateways' mailboxes."""
+"""Putting receipts and replies into the gateways' mailboxes."""
 
 from __future__ import annotations
 
@@ -35,8 +35,13 @@ def deliver(gateway: str, receipt: Receipt) -> None:
 
     Raises: redis.RedisError when Redis stays away.
     """
+    post(gateway, RECEIPT_FIELD, pack_receipt(receipt))
+
+
+def post(gateway: str, field: bytes, data: bytes) -> None:
+    """Raises: redis.RedisError when Redis stays away."""
     key = mailbox(gateway)
     pipeline = _redis().pipeline(transaction=False)
-    pipeline.xadd(key, {RECEIPT_FIELD: pack_receipt(receipt)}, maxlen=MAILBOX_LENGTH, approximate=True)
+    pipeline.xadd(key, {field: data}, maxlen=MAILBOX_LENGTH, approximate=True)
     pipeline.expire(key, MAILBOX_EXPIRY_SECONDS)
     pipeline.execute()

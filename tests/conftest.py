@@ -33,12 +33,12 @@ from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
 
 from store.database import database  # noqa: E402
-from tasks.contract import INGEST_QUEUE  # noqa: E402
-from tests.servers import Child, PostgreSQL, RabbitMQ, Redis, ServerMissingError  # noqa: E402
+from tasks.contract import QUEUES  # noqa: E402
+from tests.servers import Child, Nginx, PostgreSQL, RabbitMQ, Redis, ServerMissingError  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 _left_out: dict[str, int] = {}
-_Server = TypeVar("_Server", Redis, PostgreSQL, RabbitMQ)
+_Server = TypeVar("_Server", Redis, PostgreSQL, RabbitMQ, Nginx)
 
 
 def pytest_configure() -> None:
@@ -59,7 +59,7 @@ class _Servers:
     """The servers of this session, each started when a test first asks for it."""
 
     def __init__(self) -> None:
-        self._running: dict[type, Redis | PostgreSQL | RabbitMQ] = {}
+        self._running: dict[type, Redis | PostgreSQL | RabbitMQ | Nginx] = {}
         self._missing: dict[type, str] = {}
 
     def get(self, server: type[_Server]) -> _Server:
@@ -100,6 +100,11 @@ def redis_server(servers: _Servers) -> Redis:
 
 
 @pytest.fixture
+def nginx(servers: _Servers) -> Nginx:
+    return servers.get(Nginx)
+
+
+@pytest.fixture
 def redis_url(redis_server: Redis) -> str:
     """An empty Redis for mailboxes."""
     return redis_server.url(0)
@@ -115,7 +120,7 @@ def redis_broker_url(redis_server: Redis) -> str:
 def rabbitmq_broker_url(servers: _Servers) -> str:
     """A RabbitMQ with no message of ours in it."""
     server = servers.get(RabbitMQ)
-    server.clear([INGEST_QUEUE])
+    server.clear(QUEUES)
     return server.url()
 
 

@@ -20,7 +20,7 @@ from psycopg import sql
 
 from tests.processes import Child, as_user, free_port, wait_until
 
-__all__ = ["Child", "PostgreSQL", "RabbitMQ", "Redis", "ServerMissingError", "free_port", "wait_until"]
+__all__ = ["Child", "Nginx", "PostgreSQL", "RabbitMQ", "Redis", "ServerMissingError", "free_port", "wait_until"]
 
 
 class ServerMissingError(Exception):
@@ -213,6 +213,52 @@ class RabbitMQ:
         with Connection(self.url(), connect_timeout=5) as connection:
             connection.ensure_connection(max_retries=1, interval_start=0)
             return True
+
+
+class Nginx:
+    """The nginx of this machine. It runs nothing by itself: each test starts it with a configuration of its own."""
+
+    def __init__(self) -> None:
+        self._program = _program("nginx", "/usr/sbin", "/usr/local/sbin")
+        if self._program is None:
+            raise ServerMissingError("nginx (no nginx found)")
+        self.folder = _folder("nginx")
+        self._user = _unprivileged_user()
+        if self._user:
+            shutil.chown(self.folder, self._user)
+        if self._run("-t", "include /etc/nginx/modules-enabled/*.conf; events {} stream {}").returncode:
+            self.close()
+            raise ServerMissingError("nginx's stream module (no libnginx-mod-stream found)")
+
+    def check(self, configuration: str) -> str:
+        """What nginx says of a configuration; empty if it is as it should be."""
+        done = self._run("-t", configuration)
+        return done.stdout + done.stderr if done.returncode else ""
+
+    def start(self, configuration: str, ports: Sequence[int]) -> Child:
+        """Run it, without any rights, until somebody stops the child that is returned."""
+        child = Child(self._words("", configuration), self.folder / "nginx.log", user=self._user)
+        child.wait_until(lambda: all(_is_open(port) for port in ports), "nginx listens")
+        return child
+
+    def close(self) -> None:
+        shutil.rmtree(self.folder)
+
+    def _words(self, option: str, configuration: str) -> list[str | Path]:
+        assert self._program
+        path = self.folder / "nginx.conf"
+        path.write_text(configuration)
+        directives = f"daemon off; pid {self.folder}/nginx.pid;"
+        return [self._program, *([option] if option else []), "-e", "stderr", "-c", path, "-g", directives]
+
+    def _run(self, option: str, configuration: str) -> subprocess.CompletedProcess[str]:
+        words = [str(word) for word in self._words(option, configuration)]
+        return subprocess.run(words, capture_output=True, text=True, check=False, cwd=self.folder, **as_user(self._user))
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _program(name: str, *patterns: str, on_path: bool = True) -> Path | None:

@@ -18,8 +18,9 @@ MARKS = {"redis": "redis-server", "worker": "celery", "gateway": "twistd"}
 
 
 def listening(**endpoints: str) -> dict[str, str]:
-    """Settings for these listeners, by protocol, and none for the others: their own ports may be taken."""
-    return {f"IOTGW_LISTEN__{name.upper()}": endpoints.get(name, "off") for name in PROTOCOLS}
+    """Settings for these listeners, by protocol, and none for the others and for control: their own ports may be taken."""
+    listen = {f"IOTGW_LISTEN__{name.upper()}": endpoints.get(name, "off") for name in PROTOCOLS}
+    return {"IOTGW_CONTROL_LISTEN": "off", **listen}
 
 
 class RunningStack:

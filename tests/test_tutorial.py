@@ -67,6 +67,7 @@ class Reader:
         self.environment = {
             "IOTGW_VAR": str(folder / "var"),
             **{f"IOTGW_LISTEN__{name.upper()}": "off" for name in PROTOCOLS},
+            "IOTGW_CONTROL_LISTEN": "off",
         }
 
     def write(self, path: str, text: str) -> None:

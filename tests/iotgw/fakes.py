@@ -171,7 +171,7 @@ class House:
 
     def accept(self, host: str) -> Link | None:
         """What a plain listener makes of a connection from there; None if it refuses it."""
-        return LinkFactory(self.gateway, self.protocol, is_plain=True).buildProtocol(IPv4Address("TCP", host, 54321))
+        return LinkFactory(self.gateway, self.protocol).buildProtocol(IPv4Address("TCP", host, 54321))
 
     def pass_time(self, seconds: float, step: float = 0.5) -> None:
         while seconds > 0:
@@ -200,9 +200,6 @@ class LinkTransport(StringTransport):
 
     link: Link
     is_aborted = False
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        self.is_no_delay = enabled
 
     def abortConnection(self) -> None:
         self.is_aborted = True

@@ -29,7 +29,7 @@ def main() -> None:
 
     gateway = Gateway(Settings(), installed, lambda batch: succeed(None))
     gateway.start()
-    port = installed.listenTCP(0, LinkFactory(gateway, AskingProtocol(), is_plain=True), interface="127.0.0.1")
+    port = installed.listenTCP(0, LinkFactory(gateway, AskingProtocol()), interface="127.0.0.1")
 
     class Input(Protocol):
         def connectionLost(self, reason: object = None) -> None:

@@ -16,7 +16,7 @@ from iotgw.spool import Spool
 from protocols import Event
 from tests.iotgw.fakes import House, LineCodec, LineProtocol
 from tests.iotgw.few_descriptors import FREE
-from tests.iotgw.test_accepting import PROXY, Listener, listen  # noqa: F401 (a fixture)
+from tests.iotgw.test_accepting import Listener, listen  # noqa: F401 (a fixture)
 
 ROOT = Path(__file__).parent.parent.parent
 SECONDS = 20
@@ -119,31 +119,6 @@ def test_a_handshake_that_never_ends_has_the_deadline_of_every_link(listen):  # 
     listener.turn()
     assert listener.is_closed(client)
     assert listener.gateway.links == listener.transports == 0
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        b"PROXY TCP4 192.0.2.7 192.0.2.1 port 6808\r\n",
-        b"PROXY TCP4 \xff\xfe 192.0.2.1 1 6808\r\n",
-        b"PROXY TCP4 192.0.2.7\0 192.0.2.1 1 6808\r\nfrom 1 a\n",
-        b"PROXY NONE\r\n",
-        b"PROXY " + b"x" * 200,
-        b"\r\n\r\n\0\r\nQUIT\n\x2f\x11\x00\x00",
-        b"dev 1 no header at all\n",
-    ],
-)
-def test_a_nonsensical_proxy_header_harms_nobody(listen, header):  # noqa: F811
-    listener: Listener = listen("haproxy")
-    client, good = listener.connect(), listener.connect()
-    client.send(header)
-    good.send(PROXY % b"192.0.2.8" + b"dev 1 a\n")
-    listener.turn()
-    client.close()
-    listener.turn()
-    assert listener.gateway.links == listener.transports == 1
-    assert not listener.is_closed(good)
-    assert [address for address, _ in listener.gateway.addresses] == ["192.0.2.8"]
 
 
 def test_acks_of_a_link_that_has_gone_are_counted_and_stop_nobody_else():

@@ -14,8 +14,8 @@ import structlog
 
 from iotgw.mailbox import RECONNECT_SECONDS, Mailbox
 from protocols import Outcome
-from tasks.contract import KICK_FIELD, RECEIPT_FIELD, Kick, Receipt, mailbox, pack_receipt
-from tests.servers import Redis
+from tasks.contract import KICK_FIELD, RECEIPT_FIELD, REPLY_FIELD, Fault, Kick, Receipt, Reply, mailbox, pack_receipt, pack_reply
+from tests.servers import Redis, wait_until
 
 
 class DirectReactor:
@@ -135,3 +135,23 @@ def test_it_waits_for_a_redis_that_is_not_there_yet(redis_url: str, redis_server
     assert post.read(1) == ["a"]
     post.mailbox.stop()
     post.mailbox._thread.join(10)
+
+
+def test_replies_come_in_and_are_deleted(post: Post):
+    reply = Reply("call:gw:1", {"a": [1, b"\x00"]})
+    failed = Reply("call:gw:2", None, Fault("ValueError", "no", "File x"))
+    for each in (reply, failed):
+        post.client.xadd(mailbox("gw"), {REPLY_FIELD: pack_reply(each)})
+    post.write("a")
+    assert [post.received.get(timeout=10) for _ in range(2)] == [reply, failed]
+    assert post.read(1) == ["a"]
+    wait_until(lambda: post.client.xlen(mailbox("gw")) == 1, "only the receipt is kept")
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\x00", b"", msgpack.packb(["call"]), msgpack.packb([1, 2, None]), msgpack.packb(["c", 1, [2]])]
+)
+def test_unreadable_replies_are_passed_over(post: Post, data: bytes):
+    post.client.xadd(mailbox("gw"), {REPLY_FIELD: data})
+    post.write("a")
+    assert post.read(1) == ["a"]

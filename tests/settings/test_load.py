@@ -51,6 +51,14 @@ def test_a_listener_can_be_set_by_the_environment(monkeypatch):
     assert load().listen == {"jt808": "tcp:7000"}
 
 
+def test_a_protocol_may_have_several_listeners(monkeypatch, tmp_path):
+    (tmp_path / "iotgw.toml").write_text('[listen]\njt808 = ["tcp:1", "tls:2"]\ngt06 = "tcp:3"\n')
+    settings = load()
+    assert [settings.endpoints(name) for name in ("jt808", "gt06", "modbus")] == [["tcp:1", "tls:2"], ["tcp:3"], []]
+    monkeypatch.setenv("IOTGW_LISTEN__JT808", '["tcp:4", "haproxy:tcp:5"]')
+    assert load().endpoints("jt808") == ["tcp:4", "haproxy:tcp:5"]
+
+
 @pytest.mark.parametrize(
     ("redis_url", "broker_url"),
     [
@@ -93,6 +101,11 @@ def test_secrets_are_not_shown():
         ("IOTGW_BATCHMESSAGES", "1", "IOTGW_BATCHMESSAGES: there is no such setting: did you mean IOTGW_BATCH_MESSAGES?"),
         ("IOTGW_CONFIG", "nowhere.toml", "IOTGW_CONFIG: there is no file nowhere.toml"),
         ("IOTGW_LISTEN__JT808", " ", "listen.jt808 is empty"),
+        ("IOTGW_LISTEN__JT808", "[]", "listen.jt808 is empty"),
+        ("IOTGW_LISTEN__JT808", '["tcp:1", ""]', "listen.jt808 is empty"),
+        ("IOTGW_TRUSTED_PROXIES", '["10.0.0.1/8"]', "trusted_proxies: 10.0.0.1/8 has host bits set: give addresses or networks"),
+        ("IOTGW_TLS_MINIMUM", "1.1", "tls_minimum: string should match pattern"),
+        ("IOTGW_TLS_REQUIRE_CLIENT", "true", "tls_require_client needs tls_client_ca"),
         ("IOTGW_GATEWAY_ID", "a b", "gateway_id: string should match pattern"),
     ],
 )

@@ -1,0 +1,8 @@
+"""The table of routes."""
+
+from __future__ import annotations
+
+from iotgw.control import bans, health, sessions, work
+from iotgw.control.route import Route
+
+ROUTES: tuple[Route, ...] = (*health.ROUTES, *sessions.ROUTES, *bans.ROUTES, *work.ROUTES)

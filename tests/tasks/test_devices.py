@@ -1,0 +1,55 @@
+"""What the database knows of a device, on real databases."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from protocols.message import Message
+from protocols.report import Decoded, DecodeError
+from store.bulk import Incoming, write
+from store.models import Device
+from tasks.contract import REPLY_BYTES, Reply, pack_reply
+from tasks.devices import summary
+from tests.records import NOON, report
+
+RECEIVED = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
+
+
+EARLIER = timedelta(hours=1)
+
+
+def said(kind: str, body: bytes, *, ago: timedelta = timedelta(), error: DecodeError | None = None) -> Incoming:
+    reports = [] if error else [report(body, NOON - ago, latitude=1.0, longitude=2.0)]
+    return Incoming("fake", Message("7", 0x0200, 1, b"", body), RECEIVED - ago, kind, Decoded(reports, error))
+
+
+@pytest.mark.usefixtures("database_url")
+class TestSummary:
+    def test_of_one_that_was_never_seen(self) -> None:
+        assert summary("fake", "7") == {"exists": False}
+
+    def test_of_one_that_was_added_and_has_said_nothing(self) -> None:
+        Device.objects.create(protocol="fake", identity="7", name="truck", is_enabled=False)
+        told = summary("fake", "7")
+        assert (told["exists"], told["name"], told["is_enabled"]) == (True, "truck", False)
+        assert [told[key] for key in ("last_seen", "last_report", "quarantined", "last_quarantined")] == [None, None, 0, None]
+
+    def test_of_one_that_reports_and_is_not_always_understood(self) -> None:
+        bad = DecodeError("truncated", "items[1]", "2 bytes are missing")
+        write([said("location", b"good"), said("photo", b"bad", error=bad)], is_open=True)
+        late = [said("heartbeat", b"before", ago=EARLIER), said("text", b"worse", ago=EARLIER, error=bad)]
+        write(late, is_open=True)
+        told = summary("fake", "7")
+        assert told["last_seen"] == RECEIVED.isoformat()
+        assert told["last_report"] == {"kind": "location", "time": NOON.isoformat(), "received_at": RECEIVED.isoformat()}
+        assert told["quarantined"] == 2
+        assert told["last_quarantined"] == {
+            "kind": "photo",
+            "received_at": RECEIVED.isoformat(),
+            "cause": "truncated",
+            "path": "items[1]",
+        }
+        assert len(pack_reply(Reply("call", told))) < REPLY_BYTES, "it can travel"
+        assert summary("other", "7") == {"exists": False}
