@@ -1,0 +1,75 @@
+"""Batches on their way to the workers, and the receipts that come back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgpack
+
+from protocols.message import Message, Outcome
+from tasks.contract.mailboxes import BadPayloadError
+
+RECEIPT_FIELD = b"receipt"
+
+
+class IngestMessage(NamedTuple):
+    """One message of a batch, as it travels."""
+
+    protocol: str
+    identity: str
+    kind: int
+    sequence: int
+    head: bytes
+    body: bytes
+    received_ms: int
+    """When the gateway had it whole, in milliseconds since 1970 UTC. The same in every copy of the batch."""
+
+    @property
+    def message(self) -> Message:
+        return Message(self.identity, self.kind, self.sequence, self.head, self.body)
+
+
+class Receipt(NamedTuple):
+    """A worker's word that a batch is committed."""
+
+    batch: str
+    outcomes: Mapping[int, Outcome]
+    """By position in the batch, what is not plainly ``STORED``."""
+
+
+def ingest_payload(batch: str, gateway: str, messages: Sequence[IngestMessage]) -> dict[str, Any]:
+    """The keyword arguments of :data:`INGEST_TASK`."""
+    return {"batch": batch, "gateway": gateway, "messages": [tuple(message) for message in messages]}
+
+
+def ingest_messages(rows: Any) -> list[IngestMessage]:
+    """The messages of a payload.
+
+    Raises: BadPayloadError when a row is not one.
+    """
+    shape = (str, str, int, int, bytes, bytes, int)
+    if not isinstance(rows, (list, tuple)):
+        raise BadPayloadError(f"messages must be a list, not {type(rows).__name__}")
+    messages = []
+    for index, row in enumerate(rows):
+        if not isinstance(row, (list, tuple)) or tuple(map(type, row)) != shape:
+            raise BadPayloadError(f"messages[{index}] is not (protocol, identity, kind, sequence, head, body, received_ms)")
+        messages.append(IngestMessage(*row))
+    return messages
+
+
+def pack_receipt(receipt: Receipt) -> bytes:
+    packed: bytes = msgpack.packb([receipt.batch, {index: int(outcome) for index, outcome in receipt.outcomes.items()}])
+    return packed
+
+
+def unpack_receipt(data: bytes) -> Receipt:
+    """Raises: BadPayloadError when the bytes are no receipt."""
+    try:
+        batch, outcomes = msgpack.unpackb(data, strict_map_key=False)
+        if not isinstance(batch, str):
+            raise TypeError(f"a batch id is text, not {type(batch).__name__}")
+        return Receipt(batch, {int(index): Outcome(outcome) for index, outcome in outcomes.items()})
+    except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:
+        raise BadPayloadError(f"not a receipt: {error}") from error
