@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from iotgw.keepalive import keep_alive, send_at_once
+from iotgw.patience import Patience
 from iotgw.sessions import Session
 from iotgw.strangers import LONGEST, recognise
 from protocols import DeviceProtocol, Event, Malformed, Message, Outcome
@@ -33,8 +34,6 @@ log = structlog.get_logger(__name__)
 
 FLUSH_SECONDS = 5.0
 """How long a closing link may take to hand over its last bytes before it is cut."""
-UNANSWERED_FACTOR = 6
-"""How many times longer a device may be silent that waits for our answer: some say nothing more before they have it."""
 
 
 @implementer(IPushProducer)
@@ -64,21 +63,17 @@ class Link(Protocol):
         self.ack_seconds: float | None = None
         self._is_retiring = False
         self._malformed_in_a_row = 0
-        self._last_received = 0.0
-        self._unidentified_since = 0.0
         self._is_slow = False
-        self._held_since: float | None = None
-        """Since when the gateway does not read from it, for whatever reason of its own."""
-        self._throttled_until = 0.0
         self._first: bytes | None = b"" if gateway.settings.close_strangers.get(protocol.name, True) else None
         """What it sent first, for as long as it may be a stranger."""
-        self._idle_seconds = gateway.settings.idle_timeouts.get(protocol.name, gateway.settings.idle_timeout_seconds)
+        idle_seconds = gateway.settings.idle_timeouts.get(protocol.name, gateway.settings.idle_timeout_seconds)
+        self.patience = Patience(idle_seconds, gateway.settings.identify_timeout_seconds)
         self._rates = gateway.message_rates(protocol.name)
         self.cause = "peer"
         """What it is closed for, in a word; the peer does it unless somebody else says so."""
 
     def connectionMade(self) -> None:
-        self._last_received = self._unidentified_since = self._gateway.now()
+        self.patience.begin(self._gateway.now())
         send_at_once(self.transport)
         keep_alive(self.transport, self._gateway.settings)
         self.is_open = True
@@ -88,7 +83,7 @@ class Link(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if not self.is_open:
             return
-        now = self._last_received = self._gateway.now()
+        now = self.patience.heard_at = self._gateway.now()
         self._gateway.statistics.received_bytes += len(data)
         try:
             events = self._codec.receive(data, now)
@@ -125,7 +120,7 @@ class Link(Protocol):
                     return
         self._answer(settled)
         # Only now is it the device's turn to say something.
-        self._last_received = self._gateway.now()
+        self.patience.heard_at = self._gateway.now()
         if self.is_open:
             self._watch_codec()
 
@@ -151,7 +146,7 @@ class Link(Protocol):
         """A device has left, or may not come in any more: its next message waits for its receipt."""
         if identity in self.identities:
             self._gateway.end_session(self, identity, cause)
-            self._unidentified_since = self._gateway.now()
+            self.patience.unidentified_since = self._gateway.now()
 
     def retire(self) -> None:
         """Read no more, and close when all that was read is answered."""
@@ -170,15 +165,15 @@ class Link(Protocol):
         self.cause = cause
         self.transport.unregisterProducer()
         self.transport.loseConnection()
-        self._last_received = self._gateway.now()
+        self.patience.heard_at = self._gateway.now()
         self._gateway.wheel.add(self)
 
     def deadline(self) -> float:
         if not self.is_open:
-            return self._last_received + FLUSH_SECONDS
+            return self.patience.heard_at + FLUSH_SECONDS
         ends, wanted = self._patience_ends(), self._codec.deadline
-        if self._throttled_until:
-            ends = min(ends, self._throttled_until)
+        if self.patience.throttled_until:
+            ends = min(ends, self.patience.throttled_until)
         return ends if wanted is None or self._is_held else min(ends, wanted)
 
     def expire(self) -> None:
@@ -187,8 +182,8 @@ class Link(Protocol):
             self.transport.abortConnection()
         elif self._patience_ends() <= now:
             self.close("idle" if self.identities else "unidentified")
-        elif self._throttled_until and self._throttled_until <= now:
-            self._throttled_until = 0.0
+        elif self.patience.throttled_until and self.patience.throttled_until <= now:
+            self.patience.throttled_until = 0.0
             self._gateway.wheel.add(self)
             self._read_on()
         else:
@@ -217,25 +212,17 @@ class Link(Protocol):
     @property
     def _is_held(self) -> bool:
         """Whether the device is not read from: what its codec waits for may have come long ago."""
-        return self._is_slow or self._held_since is not None
+        return self._is_slow or self.patience.held_since is not None
 
     def _hold(self) -> None:
         self.transport.pauseProducing()
-        if self._held_since is None:
-            self._held_since = self._gateway.now()
+        self.patience.hold(self._gateway.now())
 
     def _read_on(self) -> None:
         """Read from the device again, unless there is a reason left why not."""
-        if self._throttled_until or self._gateway.is_paused or self._is_retiring:
+        if self.patience.throttled_until or self._gateway.is_paused or self._is_retiring:
             return
-        if self._held_since is not None:
-            # A device that we did not read from was neither idle nor silent about who it is.
-            now = self._gateway.now()
-            held = now - self._held_since
-            self._held_since = None
-            # No later than now: it may have had an answer meanwhile.
-            self._last_received = min(self._last_received + held, now)
-            self._unidentified_since += held
+        if self.patience.release(self._gateway.now()):
             self._gateway.wheel.hasten(self, self._patience_ends())
         if not self._is_slow:
             self.transport.resumeProducing()
@@ -243,24 +230,16 @@ class Link(Protocol):
 
     def _throttle(self, until: float) -> None:
         """A device on this link is above its rate: read no more before it may send the next message."""
-        if until > self._throttled_until:
-            if not self._throttled_until:
+        if until > self.patience.throttled_until:
+            if not self.patience.throttled_until:
                 self._gateway.statistics.count("links.throttled")
                 log.debug("device above its rate, its link waits", peer=self.peer, protocol=self.protocol.name)
-            self._throttled_until = until
+            self.patience.throttled_until = until
             self._hold()
             self._gateway.wheel.hasten(self, until)
 
     def _patience_ends(self) -> float:
-        if self._held_since is not None:
-            return self._gateway.now() + self._idle_seconds
-        idle = self._last_received + self._idle_seconds
-        # What waits for its receipt is our slowness, not the device's silence, nor its silence about who it is.
-        if self.identities and self._unsettled:
-            return idle + (UNANSWERED_FACTOR - 1) * self._idle_seconds
-        if self.identities or self._unsettled:
-            return idle
-        return min(idle, self._unidentified_since + self._gateway.settings.identify_timeout_seconds)
+        return self.patience.ends(self._gateway.now(), is_identified=bool(self.identities), is_unsettled=self._unsettled > 0)
 
     def _is_welcome(self, data: bytes, events: Sequence[Event]) -> bool:
         """Whether a link that may be a stranger's may go on."""

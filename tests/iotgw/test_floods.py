@@ -289,7 +289,7 @@ def test_protocols_are_idle_for_as_long_as_they_are_set_to():
     house.pass_time(20)
     assert transport.disconnecting
     parked = House(PROTOCOLS["teltonika"])
-    assert parked.connect()[0]._idle_seconds >= 3600, "a parked Teltonika is silent for an hour"
+    assert parked.connect()[0].patience.idle_seconds >= 3600, "a parked Teltonika is silent for an hour"
     assert house.gateway.settings.idle_timeouts.keys() == {"gt06", "teltonika", "line"}, "one of them set leaves the others"
 
 
