@@ -97,7 +97,7 @@ def by_worker(payload: bytes) -> Spent:
     has_rows = process_time()
     batch = [decoded(row) for row in rows]
     is_decoded = process_time()
-    if write(batch, is_open=True):
+    if write(batch, is_open=lambda protocol: True):
         raise AssertionError("not all was stored")
     is_written, end = process_time(), perf_counter()
     encoding = _encoding(batch)

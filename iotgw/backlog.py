@@ -4,8 +4,8 @@
                             │        └── answered: it counts as stored     ▲
                             └── nothing in the spool is older ─────────────┘
 
-The spool answers for those devices only that a receipt has let in on the link they are on. It does not know who may
-come in: others wait for their receipt, in memory if there is room for them, else they send again.
+The spool answers for those devices only that have a session on the link they are on. A device whose session has ended
+since waits for its receipt, in memory if there is room for it, else it sends again.
 """
 
 from __future__ import annotations

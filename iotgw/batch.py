@@ -24,7 +24,7 @@ class Origin(Protocol):
 
     @property
     def identities(self) -> AbstractSet[str]:
-        """The devices that a receipt has let in and that are on this link now."""
+        """The devices that have a session on this link now."""
 
     @property
     def ack_rule(self) -> AckRule:
@@ -70,7 +70,7 @@ class Batch:
     """Whether its receipt has come."""
 
     def let_in(self, rules: AbstractSet[AckRule] = frozenset(AckRule)) -> list[tuple[Entry, Outcome]]:
-        """Who waits for an answer but not for the receipt: devices let in before, on links with one of these rules."""
+        """Who waits for an answer but not for the receipt: devices with a session, on links with one of these rules."""
         return [
             (entry, Outcome.STORED)
             for entry in self.entries

@@ -11,6 +11,7 @@ import structlog
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from iotgw.admissions import Admissions, Claim, Refusal
 from iotgw.batches import Batches, Publish
 from iotgw.departures import Departure, Departures
 from iotgw.limits import Addresses, Bans, Rates
@@ -39,10 +40,13 @@ class Gateway:
         self.sessions = Sessions()
         self.departures = Departures()
         self.routes = Routes(self.sessions, clock, self.statistics, self._replaced)
+        self.admissions = Admissions(clock, self.statistics)
         self.addresses = Addresses(settings)
         self.banned_devices: Bans[tuple[str, str]] = Bans(settings.max_bans)
         self.batches = Batches(settings, clock, self.statistics, publish, self._set_full)
         self.batches.on_refused = self._refuse
+        self.held_bytes = 0
+        """Of what devices have said that are not let in yet."""
         self.is_paused = False
         self._is_draining = False
         self.now = clock.seconds
@@ -123,8 +127,7 @@ class Gateway:
         self.wheel.discard(link)
         self.statistics.count(f"links.closed.{cause}")
         if cause in OFFENCES and not link.identities and self.addresses.offended(link.address, cause, self.now()):
-            self.statistics.count("bans.addresses")
-            log.warning("address banned", address=link.address, cause=cause, seconds=self.settings.ban_seconds)
+            self._tell_banned(link, cause)
         for identity in list(link.identities):
             self.end_session(link, identity, cause)
         self.addresses.closed(link.address)
@@ -182,6 +185,20 @@ class Gateway:
         )
         self.batches.add(None if is_answered else link, message, payload)
 
+    def turned_away(self, claim: Claim, link: Link, refusal: Refusal) -> None:
+        """A device may not come in on a link."""
+        self.departed(link, claim.device[1], refusal)
+        is_guess = refusal is Refusal.CREDENTIAL and claim.shown is not None
+        if is_guess and not link.identities and self.addresses.offended(link.address, refusal, self.now()):
+            self._tell_banned(link, refusal)
+            link.close("banned")
+
+    def refused(self, link: Link, identity: str) -> None:
+        """A worker has refused a device's message: by now it may not come in."""
+        self.departed(link, identity, "refused")
+        self._refuse(link.protocol.name, identity)
+        link.end_session(identity, "refused")
+
     def begin_session(self, session: Session) -> None:
         """A device was let in on a link. On the link it was on before, it is no more, here or on another gateway."""
         if self.sessions.is_kept_out(session.identity, session.link, self.now()):
@@ -235,8 +252,13 @@ class Gateway:
         if not link.identities:
             link.close(cause)
 
+    def _tell_banned(self, link: Link, cause: str) -> None:
+        self.statistics.count("bans.addresses")
+        log.warning("address banned", address=link.address, cause=cause, seconds=self.settings.ban_seconds)
+
     def _refuse(self, protocol: str, identity: str) -> None:
         """A device whose message has been answered already may not come in any more."""
+        self.admissions.doubt((protocol, identity))
         session = self.sessions.get(protocol, identity)
         if session is not None:
             session.link.end_session(identity, "refused")

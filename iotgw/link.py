@@ -1,7 +1,7 @@
 """One TCP connection of a device.
 
 device                      link                         gateway
-  ── bytes ──────────────▶ codec ── message ───────────▶ batches
+  ── bytes ──────────────▶ codec ── message ───────────▶ batches, or the doorway until its device is let in
                              ├── malformed: counted
                              ├── no message yet, but HTTP, TLS, SSH...: a stranger, closed
   ◀── handshakes, polls ─────┴── send: written at once
@@ -20,6 +20,7 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from iotgw.doorway import Doorway
 from iotgw.keepalive import keep_alive, send_at_once
 from iotgw.patience import Patience
 from iotgw.sessions import Session
@@ -59,6 +60,9 @@ class Link(Protocol):
         self.ack_rule = gateway.settings.acks.get(protocol.name, AckRule.COMMIT)
         self._gateway = gateway
         self._codec = protocol.codec()
+        self._doorway: Doorway | None = None
+        self.is_vouched = False
+        """Whether somebody was let in who speaks for others."""
         self._unsettled = 0
         self.ack_seconds: float | None = None
         self._is_retiring = False
@@ -108,23 +112,65 @@ class Link(Protocol):
         if not self.is_open:
             self._gateway.statistics.count("acks.too_late", len(settled))
             return
-        for message, outcome in settled:
-            if outcome is not Outcome.REFUSED and message.identity not in self.identities:
-                if len(self.identities) >= self._gateway.settings.devices_per_link:
-                    # Under open admission a stranger may invent identities, and each would be held for as long as it stays.
-                    log.debug("closing a link with too many devices", peer=self.peer, protocol=self.protocol.name)
-                    self.close("devices")
-                    return
-                self._gateway.begin_session(Session(self.protocol.name, message.identity, self, self._gateway.now()))
-                if not self.is_open:
-                    return
         self._answer(settled)
         # Only now is it the device's turn to say something.
         self.patience.heard_at = self._gateway.now()
         if self.is_open:
             self._watch_codec()
 
+    def welcome(self, identity: str, messages: list[Message]) -> None:
+        """A device is let in, and what it has said goes on, though the device may have left meanwhile."""
+        if not self.is_open:
+            for message in messages:
+                self._gateway.take(self, message)
+            return
+        if len(self.identities) >= self._gateway.settings.devices_per_link:
+            # Under open admission a stranger may invent identities, and each would be held for as long as it stays.
+            log.debug("closing a link with too many devices", peer=self.peer, protocol=self.protocol.name)
+            self.close("devices")
+            return
+        self._gateway.begin_session(Session(self.protocol.name, identity, self, self._gateway.now()))
+        if not self.is_open:
+            return
+        is_answered = self.ack_rule is AckRule.RECEIVE
+        for message in messages:
+            self._gateway.take(self, message, is_answered)
+        if is_answered:
+            self.settle([(message, Outcome.STORED) for message in messages])
+
+    def turn_away(self, messages: list[Message]) -> None:
+        """A device is not let in, and nothing of what it has said is stored."""
+        self._gateway.statistics.count("messages", len(messages))
+        self._gateway.statistics.count("messages.refused", len(messages))
+        self._unsettled -= len(messages)
+        if not self.is_open:
+            return
+        self._write_acks([(message, Outcome.REFUSED) for message in messages])
+        self.patience.heard_at = self._gateway.now()
+        self._leave_if_settled()
+
+    def doorway_changed(self, *, is_empty: bool, has_room: bool) -> None:
+        """Fewer wait to be let in."""
+        if is_empty:
+            self._doorway = None
+        if has_room and self.is_open:
+            self._read_on()
+
     def _answer(self, settled: list[tuple[Message, Outcome]]) -> None:
+        self._write_acks(settled)
+        ends_session = self.protocol.ends_session
+        for message, outcome in settled:
+            if outcome is Outcome.REFUSED:
+                self._gateway.refused(self, message.identity)
+            elif ends_session(message.kind):
+                self.end_session(message.identity, "logout")
+        self._leave_if_settled()
+
+    def _leave_if_settled(self) -> None:
+        if self._is_retiring and self._unsettled <= 0:
+            self.close("drained")
+
+    def _write_acks(self, settled: list[tuple[Message, Outcome]]) -> None:
         time = self._gateway.wall_time()
         ack = self._codec.ack
         acks = b"".join([ack(message, outcome, time) for message, outcome in settled])
@@ -132,18 +178,9 @@ class Link(Protocol):
             self.transport.write(acks)
             self._gateway.statistics.count("acks", len(settled))
             self._gateway.statistics.sent_bytes += len(acks)
-        ends_session = self.protocol.ends_session
-        for message, outcome in settled:
-            if outcome is Outcome.REFUSED:
-                self._gateway.departed(self, message.identity, "refused")
-                self.end_session(message.identity, "refused")
-            elif ends_session(message.kind):
-                self.end_session(message.identity, "logout")
-        if self._is_retiring and self._unsettled <= 0:
-            self.close("drained")
 
     def end_session(self, identity: str, cause: str) -> None:
-        """A device has left, or may not come in any more: its next message waits for its receipt."""
+        """A device has left, or may not come in any more: its next message knocks again."""
         if identity in self.identities:
             self._gateway.end_session(self, identity, cause)
             self.patience.unidentified_since = self._gateway.now()
@@ -154,8 +191,7 @@ class Link(Protocol):
             return
         self._is_retiring = True
         self._hold()
-        if self._unsettled <= 0:
-            self.close("drained")
+        self._leave_if_settled()
 
     def close(self, cause: str) -> None:
         """Close from our side. What was written before still leaves, for a few seconds."""
@@ -212,7 +248,7 @@ class Link(Protocol):
     @property
     def _is_held(self) -> bool:
         """Whether the device is not read from: what its codec waits for may have come long ago."""
-        return self._is_slow or self.patience.held_since is not None
+        return self._is_slow or self._is_crowded or self.patience.held_since is not None
 
     def _hold(self) -> None:
         self.transport.pauseProducing()
@@ -224,7 +260,7 @@ class Link(Protocol):
             return
         if self.patience.release(self._gateway.now()):
             self._gateway.wheel.hasten(self, self._patience_ends())
-        if not self._is_slow:
+        if not self._is_slow and not self._is_crowded:
             self.transport.resumeProducing()
             self._watch_codec()
 
@@ -269,12 +305,17 @@ class Link(Protocol):
                     if not self.is_open:
                         return
                     continue
-                is_answered = self.ack_rule is AckRule.RECEIVE and event.identity in self.identities
-                if is_answered:
+                if event.identity not in self.identities:
+                    self._unsettled += 1
+                    self._knock(event)
+                    if not self.is_open:
+                        return
+                elif self.ack_rule is AckRule.RECEIVE:
                     answered.append((event, Outcome.STORED))
+                    self._gateway.take(self, event, is_answered=True)
                 else:
                     self._unsettled += 1
-                self._gateway.take(self, event, is_answered)
+                    self._gateway.take(self, event)
                 room_at = self._rates.spend(event.identity, now)
                 if room_at > waits:
                     waits = room_at
@@ -290,6 +331,18 @@ class Link(Protocol):
             self._answer(answered)
         if waits > now:
             self._throttle(waits)
+        if self._is_crowded:
+            self.transport.pauseProducing()
+
+    def _knock(self, message: Message) -> None:
+        if self._doorway is None:
+            self._doorway = Doorway(self, self._gateway)
+        self._doorway.knock(message)
+
+    @property
+    def _is_crowded(self) -> bool:
+        """Whether more of it waits to be let in than is good."""
+        return self._doorway is not None and self._doorway.is_full
 
     def _wake_codec(self, now: float) -> None:
         try:

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, STDLibLogObserver
 
+from iotgw.directory import RedisDirectory
 from iotgw.draining import Draining
 from iotgw.gateway import Gateway
 from iotgw.listeners import OFF, Listeners
@@ -25,7 +26,7 @@ from iotgw.routetable import RouteTable
 from iotgw.spool import Spool
 from protocols import DeviceProtocol
 from protocols.registry import RegistryError, registered
-from settings import AckRule, Settings, SettingsError
+from settings import AckRule, Admission, Settings, SettingsError
 from settings.load import exit_with, load_or_exit
 from settings.logs import configure
 from tasks.contract import Kick, Reply
@@ -39,7 +40,7 @@ OTHER_FILES = 100
 """Descriptors that are not links': listeners, spool, broker, Redis, the interpreter's."""
 RELEASE_SECONDS = 3.0
 """How long a stopping gateway waits for Redis to take its routes back."""
-PER_PROTOCOL = ("listen", "acks", "idle_timeouts", "close_strangers")
+PER_PROTOCOL = ("listen", "admissions", "acks", "idle_timeouts", "close_strangers")
 """Settings that are tables by protocol."""
 COLLECT_EVERY = 20_000
 """New objects before the garbage collector looks at them. By Python's 700 every batch in flight was looked at again and
@@ -68,6 +69,8 @@ class GatewayService(Service):
         self.gateway.routes.keep_in(self._routes)
         self._mailbox = Mailbox(settings.redis_url, settings.gateway_id, reactor, self._deliver)
         self.offload = Offload(settings.gateway_id, reactor, self.gateway.statistics, self._publisher.call)
+        self._directory = RedisDirectory(settings.redis_url, reactor, self.offload)
+        self.gateway.admissions.ask_of(self._directory)
         self._draining = Draining(self.gateway, reactor, self._stop_listening)
         self._is_listening = False
         self._control = None if settings.control_listen == OFF else self._make_control()
@@ -80,6 +83,7 @@ class GatewayService(Service):
         _open_files(self._settings.max_links)
         self._mailbox.start()
         self._routes.start()
+        self._directory.start()
         self._publisher.start()
         if self._spool is not None:
             self._spool.open()
@@ -89,6 +93,8 @@ class GatewayService(Service):
         for protocol in self._listeners.protocols:
             for text in protocol.warnings:
                 log.warning("check the options", setting=f"protocols.{protocol.name}", warning=text)
+            if self._settings.admission_of(protocol.name) is Admission.CREDENTIAL and not protocol.has_credentials:
+                log.warning("its devices have no credentials, known ones are let in", setting=f"admissions.{protocol.name}")
             if (rule := self._settings.acks.get(protocol.name, AckRule.COMMIT)) is not AckRule.COMMIT:
                 log.warning("messages may be lost that are acked", setting=f"acks.{protocol.name}", acks_leave=rule.value)
         self._listeners.start(self.gateway)
@@ -118,6 +124,7 @@ class GatewayService(Service):
             self._spool.stop()
         yield self._release_routes()
         self.offload.stop()
+        self._directory.stop()
         if self._control is not None:
             yield self._control.stop()
         self._publisher.stop()
@@ -208,6 +215,9 @@ def _protocols(settings: Settings) -> dict[str, DeviceProtocol]:
         protocols = registered(settings.protocols)
     except RegistryError as error:
         raise SettingsError(str(error)) from error
+    for name, protocol in protocols.items():
+        if settings.admission_of(name) is Admission.CREDENTIAL:
+            protocols[name] = protocol.with_credentials()
     for key in [f"{table}.{name}" for table in PER_PROTOCOL for name in getattr(settings, table)]:
         if key.partition(".")[2] not in protocols:
             raise SettingsError(f"{key}: there is no such protocol: use one of {', '.join(sorted(protocols))}")

@@ -4,6 +4,7 @@ Nothing in here opens a socket, reads a clock, starts a thread, logs or touches 
 same code opens frames in the gateway, decodes bodies in the workers and plays the device in the simulator.
 """
 
+from protocols.credential import Credential
 from protocols.message import Event, Malformed, Message, Outcome, Send
 from protocols.protocol import Codec, DeviceProtocol
 from protocols.report import Decoded, DecodeError, Report
@@ -13,6 +14,7 @@ __all__ = [
     "Acked",
     "Camera",
     "Codec",
+    "Credential",
     "DecodeError",
     "Decoded",
     "DeviceProtocol",

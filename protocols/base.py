@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+from protocols.credential import Credential
 from protocols.filling import fill
+from protocols.message import Message
 from protocols.protocol import MessageRow
 
 
@@ -16,6 +18,7 @@ class BaseProtocol:
     title: str
     port: int
     messages: Mapping[int, MessageRow]
+    has_credentials = False
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -35,6 +38,14 @@ class BaseProtocol:
     def ends_session(self, kind: int) -> bool:
         row = self.messages.get(kind)
         return row is not None and row.ends_session
+
+    def with_credentials(self) -> Self:
+        """Itself, unless it says otherwise."""
+        return self
+
+    def credential(self, message: Message) -> Credential | None:
+        """None, unless it says otherwise."""
+        return None
 
     def build(self, kind: str | int, fields: Mapping[str, Any], edition: str = "") -> bytes:
         """The body of a message, by its name or its id.

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from construct import Struct
 
+from protocols.credential import Credential
 from protocols.explanation import Field
 from protocols.message import Event, Message, Outcome
 from protocols.report import Decoded
@@ -142,3 +143,13 @@ class DeviceProtocol(Protocol):
 
     def ends_session(self, kind: int) -> bool:
         """Whether the device takes its leave with this message."""
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether devices can prove who they are. Of one in which they cannot, no message has a credential."""
+
+    def with_credentials(self) -> DeviceProtocol:
+        """This protocol for a platform whose devices are let in only by their credentials, where its answers differ then."""
+
+    def credential(self, message: Message) -> Credential | None:
+        """What a message shows to prove who sends it; None if it shows nothing, or cannot be read."""

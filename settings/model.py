@@ -34,6 +34,8 @@ class Admission(StrEnum):
     """Every device: one that was never seen is created."""
     KNOWN = "known"
     """Only devices that were added before."""
+    CREDENTIAL = "credential"
+    """Only those that show the credential which was set for them; where a protocol has none, known ones."""
 
 
 class AckRule(StrEnum):
@@ -103,7 +105,13 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="options per protocol, see its page, e.g. protocols.modbus.maps = '/etc/iotgw/modbus'",
     )
-    admission: Admission = Field(Admission.OPEN, description="open: unknown devices are created; known: they are refused")
+    admission: Admission = Field(
+        Admission.OPEN,
+        description="open: unknown devices are created; known: they are refused; credential: a device must show its own too",
+    )
+    admissions: dict[str, Admission] = Field(
+        default_factory=dict, description="the same per protocol, e.g. admissions.native = 'credential'"
+    )
 
     acks: dict[str, AckRule] = Field(
         default_factory=dict,
@@ -249,6 +257,9 @@ class Settings(BaseSettings):
         if self.tls_require_client and self.tls_client_ca is None:
             raise ValueError("tls_require_client needs tls_client_ca: give the file of the authority of your devices' certificates")
         return self
+
+    def admission_of(self, protocol: str) -> Admission:
+        return self.admissions.get(protocol, self.admission)
 
     def endpoints(self, protocol: str) -> list[str]:
         """What is set for a protocol to listen on; nothing if it is left to the protocol."""

@@ -9,6 +9,7 @@ PROTOCOL_LENGTH = 32
 IDENTITY_LENGTH = 64
 KIND_LENGTH = 64
 CAUSE_LENGTH = 64
+CREDENTIAL_LENGTH = 128
 
 
 class Device(models.Model):
@@ -18,6 +19,8 @@ class Device(models.Model):
     identity = models.CharField(max_length=IDENTITY_LENGTH)
     name = models.CharField(max_length=128, blank=True)
     is_enabled = models.BooleanField(default=True)
+    credential = models.CharField(max_length=CREDENTIAL_LENGTH, blank=True, default="", db_default="")
+    """What it has to show, sealed; empty for a device that has none, which then may not come in where one is asked for."""
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from django.db.models import QuerySet
 
-from store.models import Device, Quarantine, Report
+from store.models import IDENTITY_LENGTH, PROTOCOL_LENGTH, Device, Quarantine, Report
+from store.rows import is_name
 
 
 class ReportDigest(NamedTuple):
@@ -25,6 +27,28 @@ def devices() -> QuerySet[Device]:
 
 def device(protocol: str, identity: str) -> Device | None:
     return Device.objects.filter(protocol=protocol, identity=identity).first()
+
+
+class KnownDevice(NamedTuple):
+    """What decides whether a device may come in."""
+
+    is_enabled: bool
+    credential: str
+
+
+def known_devices(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], KnownDevice]:
+    """Which of these devices there are, by protocol and identity: a question for each protocol, however many there are."""
+    identities: dict[str, list[str]] = defaultdict(list)
+    for protocol, identity in keys:
+        # For what no column has, a database would refuse the question.
+        if is_name(protocol, PROTOCOL_LENGTH) and is_name(identity, IDENTITY_LENGTH):
+            identities[protocol].append(identity)
+    found = {}
+    for protocol, names in identities.items():
+        rows = Device.objects.filter(protocol=protocol, identity__in=names)
+        for identity, is_enabled, credential in rows.values_list("identity", "is_enabled", "credential"):
+            found[protocol, identity] = KnownDevice(is_enabled, credential)
+    return found
 
 
 def newest_reports(limit: int, identity: str | None = None, kind: str | None = None) -> QuerySet[Report]:

@@ -102,8 +102,8 @@ def device_key(incoming: Incoming) -> DeviceKey | None:
     """
     message = incoming.message
     is_storable = (
-        _is_name(message.identity, IDENTITY_LENGTH)
-        and _is_name(incoming.protocol, PROTOCOL_LENGTH)
+        is_name(message.identity, IDENTITY_LENGTH)
+        and is_name(incoming.protocol, PROTOCOL_LENGTH)
         and message.kind in _INTEGER
         and message.sequence in _INTEGER
     )
@@ -127,7 +127,8 @@ def quarantined(incoming: Incoming, cause: str, text: str) -> PreparedMessage:
     return PreparedMessage(incoming.received_at, [], _quarantine_row(incoming, DecodeError(cause, "", text)))
 
 
-def _is_name(text: str, longest: int) -> bool:
+def is_name(text: str, longest: int) -> bool:
+    """Whether a column of this width takes a device's or a protocol's name as it is."""
     return 0 < len(text) <= longest and plain_text(text) == text
 
 

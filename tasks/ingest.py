@@ -104,7 +104,7 @@ def _stored(batch: str, rows: list[IngestMessage]) -> dict[int, Outcome]:
     """
     incoming = [decoded(row) for row in rows]
     try:
-        outcomes = write(incoming, is_open=settings.admission is Admission.OPEN)
+        outcomes = write(incoming, is_open=_is_open)
     except (DatabaseError, InterfaceError) as error:
         # Even one that still works: after a failover it may lead to a server that only reads.
         connection.close()
@@ -117,6 +117,10 @@ def _stored(batch: str, rows: list[IngestMessage]) -> dict[int, Outcome]:
         raise
     _patience.reset()
     return outcomes
+
+
+def _is_open(protocol: str) -> bool:
+    return settings.admission_of(protocol) is Admission.OPEN
 
 
 def _cause(error: Exception) -> str:

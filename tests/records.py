@@ -12,6 +12,16 @@ from store.bulk import Incoming
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
+def anybody(protocol: str) -> bool:
+    """For a database into which every device may come."""
+    return True
+
+
+def nobody(protocol: str) -> bool:
+    """For one into which only known devices may come."""
+    return False
+
+
 def minutes(count: float) -> timedelta:
     return timedelta(minutes=count)
 

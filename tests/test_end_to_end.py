@@ -20,7 +20,7 @@ from protocols.jt808 import JT808
 from protocols.registry import PROTOCOLS
 from store.models import Device, Quarantine, Report, State
 from tests.protocols.captures import captures
-from tests.servers import Child
+from tests.servers import Child, wait_until
 from tests.stacks import listening
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -128,19 +128,16 @@ def test_every_capture_is_answered_byte_for_byte_and_stored_with_its_values(part
     for capture in CAPTURES:
         if not capture.get("reply"):
             terminal.send(capture["hex"])
-    # Some of them have no answer: one that has, behind them, shows when they are stored.
-    last = "7e000200000123456789017fff0a7e"
-    terminal.send(last)
-    while without_platform_serial(terminal.answer()) != bytes.fromhex("80010005012345678901" + "7fff000200"):
-        pass
     wanted: set[tuple[str, str]] = set()
     for capture in CAPTURES:
         (message,) = JT808.codec().receive(capture["frame"], 0)
         rows = []
         for report in JT808.decode(message).reports:
             wanted.add((message.identity, report.digest.hex()))
-            rows.append(Report.objects.filter(device__identity=message.identity, digest=report.digest).first())
-        assert None not in rows, capture["id"]
+            found = Report.objects.filter(device__identity=message.identity, digest=report.digest)
+            # Some of them have no answer, which would say that they are stored.
+            wait_until(found.exists, capture["id"])
+            rows.append(found.first())
         for row, location in zip(rows, capture.get("locations", ()), strict="locations" in capture):
             assert row.time == datetime.fromisoformat(location["time"])
             assert {name: getattr(row, name) for name in POSITION} == {name: location[name] for name in POSITION}
@@ -231,10 +228,11 @@ def test_a_device_that_is_not_known_is_refused_as_the_standard_says(start_child,
     assert stranger.ask(heartbeat)[-3] == 1, "0x8001: failure"
     assert Device.objects.count() == Report.objects.count() == 0
     Device.objects.create(protocol="jt808", identity="12345678901")
-    assert stranger.ask(registration)[13:16] == bytes.fromhex("000000"), "now it is let in"
+    wait_until(lambda: stranger.ask(registration)[13:16] == bytes.fromhex("000000"), "it is let in")
     assert Report.objects.filter(kind="register").count() == 1
     stranger.close()
-    assert parts.statistics()["messages.refused"] == 2
+    counted = parts.statistics()
+    assert counted["messages.refused"] == counted["admissions.refused.unknown"] >= 2
 
 
 def test_without_a_worker_nothing_is_acked_and_with_one_everything(parts: Parts, terminal: Terminal):

@@ -27,6 +27,8 @@ def test_what_is_acked_without_a_worker_outlives_the_gateway(start_child, tmp_pa
         stack.child.wait_until(lambda: stack.pid("gateway") != gateway, "the gateway comes back")
         stack.child.wait_until(lambda: "found batches in the spool" in stack.child.output(), "it finds what it had acked")
         assert simulator.process.poll() is None
+        before = acked(ledger)
+        simulator.wait_until(lambda: acked(ledger) >= before + 40, "who comes back is let in and answered, still without a worker")
     finally:
         os.killpg(worker, signal.SIGCONT)
     wait_until(lambda: simulator.process.poll() is not None, "the simulator ends", 240)

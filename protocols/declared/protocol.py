@@ -11,6 +11,7 @@ from construct import Bytes, ConstructError, FormatField
 from protocols.base import BaseProtocol
 from protocols.body import read
 from protocols.compiler.structure import bare
+from protocols.credential import Credential
 from protocols.declared.checking import EDITION, check_copied, check_layout, check_word, has_time, refuse, table
 from protocols.declared.codec import DeclaredCodec, identity_text
 from protocols.declared.explain import explain_frame
@@ -26,6 +27,8 @@ from protocols.rows import Direction
 
 _IDENTITY_DIGITS = 8
 """Of simulated devices, where the field holds text of any length."""
+CREDENTIAL = "credential"
+"""The field by which a device proves who it is."""
 _REHEARSAL = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -71,6 +74,8 @@ class DeclaredProtocol(BaseProtocol):
             self.heartbeat_kind = self._uplink("heartbeat", heartbeat)
             self._identity: Any = self._identity_field()
             self.report_kinds = self._report_kinds()
+            self._credential_kinds = self._kinds_with(CREDENTIAL)
+            self.has_credentials = bool(self._credential_kinds)
             self._rehearse()
         except DeclarationError as error:
             raise DeclarationError(f"protocol {name}: {error}") from error
@@ -129,6 +134,16 @@ class DeclaredProtocol(BaseProtocol):
         except DecodeError:
             return ""
 
+    def credential(self, message: Message) -> Credential | None:
+        """What is in a field of this name, of whichever message has one."""
+        if message.kind not in self._credential_kinds:
+            return None
+        try:
+            text = identity_text(read(self.messages[message.kind].layouts[EDITION], message.body)[CREDENTIAL])
+        except DecodeError:
+            return None
+        return Credential(text) if text else None
+
     def identity_value(self, identity: str) -> Any:
         """An identity as its field is built from it.
 
@@ -159,6 +174,11 @@ class DeclaredProtocol(BaseProtocol):
         if not isinstance(found, (FormatField, Bytes, BCD, Text)):
             refuse("identity", "has to be a number, BCD, Text or Bytes")
         return found
+
+    def _kinds_with(self, field: str) -> set[int]:
+        """The device's messages that have a field of this name in their bodies."""
+        ups = [row for row in self.messages.values() if row.direction is Direction.UP]
+        return {row.id for row in ups if any(part.name == field for part in row.layouts[EDITION].subcons)}
 
     def _report_kinds(self) -> tuple[int, ...]:
         """What a simulated device reports by itself: of messages without a time, none could be told from one sent again."""

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from protocols.base import BaseProtocol
+from protocols.credential import Credential
 from protocols.explanation import Field
 from protocols.gb32960.codec import GB32960Codec
 from protocols.gb32960.explain import explain_frame
@@ -14,6 +15,7 @@ from protocols.gb32960.header import HEADER
 from protocols.gb32960.messages import MESSAGES
 from protocols.gb32960.options import Options, configured
 from protocols.gb32960.reports import decode
+from protocols.gb32960.session import credential
 from protocols.gb32960.terminal import GB32960Terminal
 from protocols.message import Message
 from protocols.report import Decoded
@@ -30,6 +32,7 @@ class GB32960Protocol(BaseProtocol):
     port = 32960
     messages = MESSAGES
     headers = MappingProxyType({"2016 and 2025": HEADER})
+    has_credentials = True
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
@@ -45,6 +48,9 @@ class GB32960Protocol(BaseProtocol):
 
     def simulated_identity(self, number: int) -> str:
         return f"{_VIN_START}{number % 10**10:010d}"
+
+    def credential(self, message: Message) -> Credential | None:
+        return credential(message)
 
     def decode(self, message: Message) -> Decoded:
         return decode(message, self.options)

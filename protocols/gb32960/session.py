@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from construct import Array, GreedyBytes, Int8ub, Int16ub, Prefixed, Struct, sum_, this
 
+from protocols.body import read
+from protocols.credential import Credential
 from protocols.fields import Choice, Measured, Option, Secret, Text
-from protocols.gb32960.header import ANSWER, ENCRYPTIONS
+from protocols.gb32960.header import ANSWER, CLEAR, ENCRYPTIONS
 from protocols.gb32960.rows import EMPTY, ENCRYPTION, EXTRA, SIGNATURE, TIME, Answer, SizedText, both, counted, downlink, uplink
+from protocols.message import Message
+from protocols.report import DecodeError
 
 VEHICLE_LOGIN = 0x01
 VEHICLE_LOGOUT = 0x04
@@ -25,6 +29,9 @@ _LOGIN_TIME = "time" / TIME * "Collection time, GMT+8 数据采集时间"
 _LOGIN_SERIAL = "login_serial" / Measured(Int16ub, highest=65531) * "Login serial, from 1 each day 登入流水号"
 _ICCID = "iccid" / Text(20, "ascii") * "SIM card's ICCID ICCID号"
 _PACK_CODE_BYTES = 24
+
+_VEHICLE = Struct(_LOGIN_TIME, _LOGIN_SERIAL, _ICCID, EXTRA)
+"""How a vehicle's login begins in both editions."""
 
 VEHICLE_LOGIN_2016 = Struct(
     _LOGIN_TIME,
@@ -121,3 +128,23 @@ ROWS = (
         Answer.NONE,
     ),
 )
+
+
+def credential(message: Message) -> Credential | None:
+    """A vehicle's ICCID, or a platform's user name and password with a colon between.
+
+    A platform that has logged in may forward vehicles, whose own logins it does not always repeat on each link. What is
+    encrypted shows nothing.
+    """
+    if message.head[21] != CLEAR:
+        return None
+    try:
+        if message.kind == PLATFORM_LOGIN:
+            login = read(PLATFORM_LOGIN_BODY, message.body)
+            return Credential(f"{login.username}:{login.password}", vouches=True)
+        if message.kind == VEHICLE_LOGIN:
+            iccid = str(read(_VEHICLE, message.body).iccid)
+            return Credential(iccid) if iccid else None
+    except DecodeError:
+        return None
+    return None

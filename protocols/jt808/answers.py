@@ -24,6 +24,7 @@ from protocols.jt808.terminal_management import (
     FAILURE,
     PLAIN_GENERAL_RESPONSE,
     PLATFORM_SUB_PACKET_REQUEST,
+    REGISTER,
     REGISTER_RESPONSE,
     REGISTRATION_ACCEPTED,
     SERVER_TIME,
@@ -38,6 +39,7 @@ _COMPLETE = b"\0\0"
 """Of an uploaded file: result 0, and no ranges to send again."""
 _UTC_TIME = BcdTime(0)
 _GENERAL = fixed(PLAIN_GENERAL_RESPONSE).pack
+_CODE_FIELDS = {REGISTER: "terminal_id", AUTHENTICATE: "code"}
 
 
 class Reply(NamedTuple):
@@ -47,18 +49,20 @@ class Reply(NamedTuple):
     body: bytes
 
 
-def replies(message: Message, outcome: Outcome, time: datetime) -> list[Reply]:
+def replies(message: Message, outcome: Outcome, time: datetime, *, is_proven: bool) -> list[Reply]:
     """What answers a message that has its receipt.
 
+    Whoever got so far has shown its credential if ``is_proven``: its code is the right one, and the id by which it has
+    registered becomes its code. Else a terminal's code is its phone number.
     Dedicated answers speak of success alone. To a terminal that may not come in, and to one whose body is too short
     to quote from, the general response says what there is to say.
     """
     is_good = outcome is not Outcome.REFUSED
     answer = answer_of(message.kind)
     if answer is Answer.REGISTRATION:
-        return [_registration(message, is_good)]
+        return [_registration(message, is_good, shown_code(message) if is_proven else message.identity)]
     if answer is Answer.AUTHENTICATION:
-        return _general(message, is_good and _has_own_code(message))
+        return _general(message, is_good and (is_proven or _has_own_code(message)))
     if is_good and (dedicated := _dedicated(answer, message, time)):
         return [dedicated]
     # Even a message that is not answered has its sub-packets confirmed, each by its own sequence.
@@ -118,9 +122,9 @@ def _general(message: Message, is_good: bool) -> list[Reply]:
     ]
 
 
-def _registration(message: Message, is_good: bool) -> Reply:
-    result, code = ("success", message.identity) if is_good else ("no_such_terminal", "")
-    fields = {"answered_sequence": message.sequence, "result": result, "code": code}
+def _registration(message: Message, is_good: bool, code: str) -> Reply:
+    result = "success" if is_good else "no_such_terminal"
+    fields = {"answered_sequence": message.sequence, "result": result, "code": code if is_good else ""}
     return Reply(REGISTER_RESPONSE, compile(REGISTRATION_ACCEPTED).build(fields))
 
 
@@ -141,13 +145,25 @@ def _media_complete(message: Message) -> Reply:
     return Reply(MULTIMEDIA_RESPONSE, message.body[:_MEDIA_ID_BYTES])
 
 
+def shown_code(message: Message) -> str:
+    """The authentication code that a terminal has, or will have once it is registered: the id that its maker gave it.
+
+    Empty if it shows none. Some send the code with zeros behind it.
+    """
+    field = _CODE_FIELDS.get(message.kind)
+    if field is None:
+        return ""
+    try:
+        body = MESSAGES[message.kind].layout(message.body, is_2019(message.head)).parse(message.body)
+    except ConstructError:
+        return ""
+    code = str(body[field]).strip("\0 ")
+    return code if code.isprintable() else ""
+
+
 def _has_own_code(message: Message) -> bool:
     """Whether a terminal authenticates with the code it was given, or its phone number in full.
 
     One that brings another platform's code is told so, and registers.
     """
-    try:
-        code = MESSAGES[AUTHENTICATE].layout(message.body, is_2019(message.head)).parse(message.body).code
-    except ConstructError:
-        return False
-    return code in (message.identity, read_header(message.head).phone)
+    return shown_code(message) in (message.identity, read_header(message.head).phone)

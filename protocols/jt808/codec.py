@@ -38,11 +38,15 @@ MAX_RUN_BYTES = 4096
 
 
 class JT808Codec:
-    """One link. The platform numbers its own messages on it from 0 on."""
+    """One link. The platform numbers its own messages on it from 0 on.
 
-    __slots__ = ("_address", "_downlink", "_identity", "_reassembly", "_splitter")
+    With ``is_proven``, nothing is acked on it that comes from a terminal which has not shown its credential.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_address", "_downlink", "_identity", "_is_proven", "_reassembly", "_splitter")
+
+    def __init__(self, *, is_proven: bool = False) -> None:
+        self._is_proven = is_proven
         self._splitter = DelimitedSplitter(FLAG, MAX_RUN_BYTES)
         self._reassembly = Reassembly()
         self._downlink = Downlink()
@@ -94,7 +98,7 @@ class JT808Codec:
             self._reassembly.settle(message, outcome)
         elif outcome is not Outcome.REFUSED and answer_of(message.kind) is Answer.GENERAL:
             return self._downlink.send(message.head, PLATFORM_GENERAL_RESPONSE, confirmation(message))
-        return self._reply(message.head, replies(message, outcome, time))
+        return self._reply(message.head, replies(message, outcome, time, is_proven=self._is_proven))
 
     def send(self, head: bytes, id: int, body: bytes) -> bytes:
         """The frames of a message of the platform's own, to the terminal that has sent a header like ``head``.

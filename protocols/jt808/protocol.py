@@ -7,7 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 from protocols.base import BaseProtocol
+from protocols.credential import Credential
 from protocols.explanation import Field
+from protocols.jt808.answers import shown_code
 from protocols.jt808.building import build
 from protocols.jt808.codec import JT808Codec
 from protocols.jt808.explain import explain_frame
@@ -27,6 +29,7 @@ class JT808Protocol(BaseProtocol):
     name = "jt808"
     title = "JT/T 808"
     port = 6808
+    has_credentials = True
     messages = MESSAGES
     headers = MappingProxyType(
         {
@@ -37,14 +40,28 @@ class JT808Protocol(BaseProtocol):
         }
     )
 
+    def __init__(self, *, is_proven: bool = False) -> None:
+        self._is_proven = is_proven
+
+    def with_credentials(self) -> JT808Protocol:
+        return JT808Protocol(is_proven=True)
+
     def codec(self, identity: str = "") -> JT808Codec:
-        return JT808Codec()
+        return JT808Codec(is_proven=self._is_proven)
 
     def terminal(self, identity: str) -> JT808Terminal:
         return JT808Terminal(identity)
 
     def simulated_identity(self, number: int) -> str:
         return str(_FIRST_PHONE + number)
+
+    def credential(self, message: Message) -> Credential | None:
+        """The authentication code, or at registration the terminal's id, which becomes its code.
+
+        Source: JT/T 808-2019, 8.5 and 8.8.
+        """
+        code = shown_code(message)
+        return Credential(code) if code else None
 
     def decode(self, message: Message) -> Decoded:
         return decode(message)

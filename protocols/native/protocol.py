@@ -7,17 +7,19 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from protocols.base import BaseProtocol
+from protocols.body import read
+from protocols.credential import Credential
 from protocols.explanation import Field
 from protocols.message import Message
 from protocols.native.building import command, offer
 from protocols.native.codec import NativeCodec
 from protocols.native.explain import explain_frame
 from protocols.native.frame import HEADER
-from protocols.native.messages import COMMAND, EDITION, MESSAGES, OFFER
+from protocols.native.messages import COMMAND, EDITION, HELLO, HELLO_BODY, MESSAGES, OFFER
 from protocols.native.options import Options
 from protocols.native.reports import decode
 from protocols.native.terminal import NativeTerminal
-from protocols.report import Decoded
+from protocols.report import Decoded, DecodeError
 
 
 class NativeProtocol(BaseProtocol):
@@ -28,6 +30,7 @@ class NativeProtocol(BaseProtocol):
     port = 7700
     messages = MESSAGES
     headers = MappingProxyType({EDITION: HEADER})
+    has_credentials = True
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
@@ -55,6 +58,19 @@ class NativeProtocol(BaseProtocol):
             return build(fields)
         except ValueError as error:
             raise ValueError(f"{row.name}: {error}") from error
+
+    def credential(self, message: Message) -> Credential | None:
+        """The token of a HELLO, as hexadecimal digits where it is no text."""
+        if message.kind != HELLO:
+            return None
+        try:
+            token = bytes(read(HELLO_BODY, message.body).token)
+        except DecodeError:
+            return None
+        try:
+            return Credential(token.decode()) if token else None
+        except UnicodeDecodeError:
+            return Credential(token.hex())
 
     def decode(self, message: Message) -> Decoded:
         return decode(message)

@@ -24,11 +24,11 @@ _ROW_FAULTS = (DataError, IntegrityError, ValueError, TypeError, OverflowError, 
 """What a database or its driver says about a row. Anything else is about the database and would befall any row."""
 
 
-def write(batch: Sequence[Incoming], *, is_open: bool) -> dict[int, Outcome]:
+def write(batch: Sequence[Incoming], *, is_open: Callable[[str], bool]) -> dict[int, Outcome]:
     """Store a batch; what became of its messages, by position, where that is not plainly ``STORED``.
 
-    It is idempotent: what is stored already stays as it is. Unknown devices are created if ``is_open``, else their
-    messages are refused; those of disabled devices are refused either way, and nothing of a refused message is
+    It is idempotent: what is stored already stays as it is. Unknown devices of a protocol that ``is_open`` are created, of
+    others their messages are refused; those of disabled devices are refused either way, and nothing of a refused message is
     stored. A batch is committed as one unless the database refuses a row of it, which :func:`store.rows.prepare`
     is there to prevent: then it is halved until that message is alone and goes to quarantine.
     Raises: django.db.DatabaseError or InterfaceError if the database is away or broken; part of a halved batch may
@@ -54,7 +54,7 @@ class Arrival(NamedTuple):
 Prepare = Callable[[Incoming], PreparedMessage]
 
 
-def _write_or_halve(arrivals: list[Arrival], is_open: bool) -> dict[int, Outcome]:
+def _write_or_halve(arrivals: list[Arrival], is_open: Callable[[str], bool]) -> dict[int, Outcome]:
     try:
         return _write(arrivals, is_open, prepare)
     except _ROW_FAULTS as fault:
@@ -64,7 +64,7 @@ def _write_or_halve(arrivals: list[Arrival], is_open: bool) -> dict[int, Outcome
     return _write_or_halve(arrivals[:middle], is_open) | _write_or_halve(arrivals[middle:], is_open)
 
 
-def _write_alone(arrival: Arrival, is_open: bool, fault: Exception) -> dict[int, Outcome]:
+def _write_alone(arrival: Arrival, is_open: Callable[[str], bool], fault: Exception) -> dict[int, Outcome]:
     cause = type(fault).__name__
     log.error("the database refused a message", extra={"device": arrival.device, "cause": cause})
     try:
@@ -73,7 +73,7 @@ def _write_alone(arrival: Arrival, is_open: bool, fault: Exception) -> dict[int,
         return {arrival.place: Outcome.REFUSED}
 
 
-def _write(arrivals: list[Arrival], is_open: bool, prepare: Prepare) -> dict[int, Outcome]:
+def _write(arrivals: list[Arrival], is_open: Callable[[str], bool], prepare: Prepare) -> dict[int, Outcome]:
     if not arrivals:
         return {}
     with transaction.atomic(), connection.cursor() as cursor, connection.wrap_database_errors:
@@ -86,15 +86,15 @@ def _write(arrivals: list[Arrival], is_open: bool, prepare: Prepare) -> dict[int
     return outcomes
 
 
-def _admit(tables: Tables, keys: list[DeviceKey], is_open: bool) -> dict[DeviceKey, FoundDevice]:
+def _admit(tables: Tables, keys: list[DeviceKey], is_open: Callable[[str], bool]) -> dict[DeviceKey, FoundDevice]:
     """The devices that may come in.
 
     They are read in every batch, because then a device that was just disabled, renamed or deleted is so here too,
     and FOR KEY SHARE, which the foreign key of each report asks for anyway, keeps them while the batch is written.
     """
     found = tables.find_devices(keys)
-    if is_open and len(found) < len(keys):
-        missing = [key for key in keys if key not in found]
+    missing = [key for key in keys if key not in found and is_open(key.protocol)] if len(found) < len(keys) else []
+    if missing:
         tables.create_devices(missing, datetime.now(UTC))
         found |= tables.find_devices(missing)
     return {key: device for key, device in found.items() if device.is_enabled}

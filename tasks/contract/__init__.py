@@ -3,6 +3,18 @@
 Imports nothing heavy, so that a gateway's host needs neither Django nor a database driver.
 """
 
+from tasks.contract.admission import (
+    ADMISSION_TASK,
+    KNOWN_SECONDS,
+    MOST_DEVICES,
+    UNKNOWN_SECONDS,
+    Known,
+    asked_devices,
+    known_key,
+    pack_known,
+    read_known,
+    unpack_known,
+)
 from tasks.contract.calls import (
     CALL_PREFIX,
     REPLY_BYTES,
@@ -51,6 +63,7 @@ from tasks.contract.routes import (
 )
 
 __all__ = [
+    "ADMISSION_TASK",
     "ALIVE",
     "CALL_PREFIX",
     "DEFAULT_QUEUE",
@@ -58,9 +71,11 @@ __all__ = [
     "INGEST_QUEUE",
     "INGEST_TASK",
     "KICK_FIELD",
+    "KNOWN_SECONDS",
     "LAST_RUN",
     "MAILBOX_EXPIRY_SECONDS",
     "MAILBOX_LENGTH",
+    "MOST_DEVICES",
     "QUEUES",
     "RECEIPT_FIELD",
     "REPLY_BYTES",
@@ -69,22 +84,29 @@ __all__ = [
     "ROUTES",
     "ROUTES_SWEPT",
     "SUMMARY_TASK",
+    "UNKNOWN_SECONDS",
     "BadPayloadError",
     "Fault",
     "IngestMessage",
     "Kick",
+    "Known",
     "Receipt",
     "Reply",
+    "asked_devices",
     "call_id",
     "calling_gateway",
     "celery_configuration",
     "ingest_messages",
     "ingest_payload",
+    "known_key",
     "mailbox",
+    "pack_known",
     "pack_receipt",
     "pack_reply",
+    "read_known",
     "route_field",
     "unpack_kicks",
+    "unpack_known",
     "unpack_receipt",
     "unpack_reply",
 ]

@@ -7,18 +7,20 @@ from datetime import datetime
 from typing import Any
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from iotgw.accepting import LinkFactory
+from iotgw.admissions import Device, Remembered
 from iotgw.batch import Batch
 from iotgw.gateway import Gateway
 from iotgw.link import Link
 from iotgw.routetable import Answer, Claim
-from protocols import Decoded, Event, Malformed, Message, Outcome, Send
+from protocols import Credential, Decoded, Event, Malformed, Message, Outcome, Send
+from protocols.credential import seal
 from settings import Settings
-from tasks.contract import Receipt
+from tasks.contract import Known, Receipt
 
 
 class LineProtocol:
@@ -43,6 +45,13 @@ class LineProtocol:
 
     def ends_session(self, kind: int) -> bool:
         return kind == self.LOGOUT
+
+    has_credentials = True
+
+    def credential(self, message: Message) -> Credential | None:
+        """What stands behind ``key``."""
+        _, found, key = message.body.decode().partition("key ")
+        return Credential(key) if found else None
 
 
 class LineCodec:
@@ -147,6 +156,44 @@ class FakeRouteTable:
         return changed
 
 
+class FakeDirectory:
+    """Knows every device, as enabled and with the credential ``right``, unless told otherwise; answers at once."""
+
+    def __init__(self) -> None:
+        self.known: dict[Device, Known | None] = {}
+        self.memory: dict[Device, Remembered] = {}
+        self.error: Exception | None = None
+        self.is_holding = False
+        self.waiting: list[tuple[Sequence[Device], Deferred[list[Known | None]]]] = []
+        self.asked: list[Sequence[Device]] = []
+        """What was looked up, a round each."""
+
+    def remembered(self, devices: Sequence[Device]) -> Deferred[list[Remembered | None]]:
+        return succeed([self.memory.get(device) for device in devices])
+
+    def looked_up(self, devices: Sequence[Device]) -> Deferred[list[Known | None]]:
+        self.asked.append(devices)
+        answer: Deferred[list[Known | None]] = Deferred()
+        if self.is_holding:
+            self.waiting.append((devices, answer))
+        elif self.error is not None:
+            answer.errback(self.error)
+        else:
+            answer.callback(self.answer(devices))
+        return answer
+
+    def answer(self, devices: Sequence[Device]) -> list[Known | None]:
+        usual = Known(True, seal("right", bytes(16)))
+        return [self.known.get(device, usual) for device in devices]
+
+    def let_go(self) -> None:
+        """Answer what was held, and hold no more."""
+        self.is_holding = False
+        waiting, self.waiting = self.waiting, []
+        for devices, answer in waiting:
+            answer.callback(self.answer(devices))
+
+
 class House:
     """A gateway on a fake clock with a fake publisher."""
 
@@ -154,7 +201,9 @@ class House:
         self.clock = Clock()
         self.publisher = FakePublisher()
         self.protocol = protocol or LineProtocol()
+        self.directory = FakeDirectory()
         self.gateway = Gateway(Settings(**settings), self.clock, self.publisher.publish)
+        self.gateway.admissions.ask_of(self.directory)
         self.gateway.start()
 
     @property
@@ -177,6 +226,10 @@ class House:
         while seconds > 0:
             self.clock.advance(min(step, seconds))
             seconds -= step
+
+    def refuse(self, identity: str, known: Known | None = None) -> None:
+        """Let a device in no more when it knocks: it is unknown, or what is given here."""
+        self.directory.known["line", identity] = known
 
     def commit(self, **outcomes: Outcome) -> None:
         """A receipt for every batch in flight; keyword arguments are outcomes by identity."""

@@ -66,6 +66,7 @@ class Listener:
         for _ in range(50):
             self.reactor.runUntilCurrent()
             self.reactor.doPoll(0.001)
+            self.house.clock.advance(0)
             if until():
                 return
 

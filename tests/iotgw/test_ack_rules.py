@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protocols import Outcome
+from tasks.contract import Known
 from tests.iotgw.fakes import House
 
 
@@ -18,12 +19,16 @@ def let_in(house: House, device: str = "dev"):
 
 
 @pytest.mark.parametrize("rule", ["commit", "accept", "receive"])
-def test_a_device_that_was_not_let_in_waits_for_its_receipt_by_every_rule(rule: str):
+def test_a_device_that_was_not_let_in_is_not_answered_by_any_rule(rule: str):
     house = House(acks={"line": rule})
+    house.directory.is_holding = True
     link, transport = house.connect()
     house.say(link, "dev 1 a", "dev 1 b")
     house.pass_time(1)
     assert transport.value() == b""
+    house.directory.let_go()
+    house.pass_time(1)
+    assert (transport.value() == b"") is (rule == "commit")
     house.commit()
     assert transport.value() == b"dev:1 STORED\ndev:2 STORED\n"
 
@@ -48,12 +53,13 @@ def test_what_is_acked_on_receive_is_still_stored_and_not_acked_again():
     assert transport.value() == b"dev:2 STORED\n"
 
 
-def test_on_receive_another_device_on_the_link_waits_for_its_own_receipt():
+def test_on_receive_another_device_on_the_link_waits_to_be_let_in_itself():
     house = House(acks={"line": "receive"})
     link, transport = let_in(house)
+    house.directory.is_holding = True
     house.say(link, "dev 1 a", "new 1 b")
     assert transport.value() == b"dev:2 STORED\n"
-    house.commit()
+    house.directory.let_go()
     assert transport.value() == b"dev:2 STORED\nnew:3 STORED\n"
 
 
@@ -61,12 +67,10 @@ def test_on_accept_acks_leave_when_the_broker_has_the_batch():
     house = House(acks={"line": "accept"})
     link, transport = let_in(house)
     house.publisher.is_holding = True
-    house.say(link, "dev 1 a", "new 1 b")
+    house.say(link, "dev 1 a", "dev 1 b")
     assert transport.value() == b""
     house.publisher.waiting.pop().callback(None)
-    assert transport.value() == b"dev:2 STORED\n"
-    house.commit()
-    assert transport.value() == b"dev:2 STORED\nnew:3 STORED\n"
+    assert transport.value() == b"dev:2 STORED\ndev:3 STORED\n"
 
 
 def test_on_accept_nothing_is_acked_while_the_broker_does_not_take_it():
@@ -89,14 +93,14 @@ def test_a_device_refused_later_has_no_session_any_more_and_no_early_ack(rule: s
     """Disabled while it is connected."""
     house = House(acks={"line": rule})
     link, transport = let_in(house)
+    house.refuse("dev", Known(False, ""))
     house.say(link, "dev 1 a")
     house.commit(dev=Outcome.REFUSED)
     assert house.gateway.sessions.get("line", "dev") is None
     transport.clear()
     house.say(link, "dev 1 b")
-    assert transport.value() == b""
-    house.commit(dev=Outcome.REFUSED)
     assert transport.value() == b"dev:3 REFUSED\n"
+    assert house.publisher.batches == []
     house.pass_time(29)
     assert not transport.disconnecting, "it may come in again until its time to identify itself is over"
     house.pass_time(2)
@@ -104,12 +108,13 @@ def test_a_device_refused_later_has_no_session_any_more_and_no_early_ack(rule: s
 
 
 def test_a_stranger_s_refusal_ends_nobody_else_s_session():
-    house = House(acks={"line": "receive"})
-    let_in(house)
-    stranger, _ = house.connect()
-    house.say(stranger, "dev 1 lie")
-    house.commit(dev=Outcome.REFUSED)
-    assert house.gateway.sessions.get("line", "dev") is not None
+    house = House(admission="credential")
+    link, _ = house.connect()
+    house.say(link, "dev 1 key right")
+    stranger, transport = house.connect()
+    house.say(stranger, "dev 1 key wrong")
+    assert transport.value() == b"dev:1 REFUSED\n"
+    assert house.gateway.sessions.get("line", "dev").link is link
 
 
 def test_on_receive_a_device_that_takes_its_leave_has_its_session_ended():

@@ -61,7 +61,7 @@ def main() -> None:
         with socket.create_connection(("127.0.0.1", port.getHost().port)) as peer:
             turn(lambda: house.gateway.links == 1)
             peer.sendall(b"dev%d 1 hello\n" % number)
-            turn(lambda: house.gateway.batches.collected)
+            turn(lambda: house.gateway.admissions.waiting)
             house.clock.advance(0)
             house.commit()
             assert peer.recv(100)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from protocols import Outcome
 from tests.iotgw.fakes import House
 
 
@@ -28,10 +27,11 @@ def test_the_acks_of_a_receipt_leave_with_one_write():
 
 def test_a_session_begins_when_the_device_is_let_in():
     house = House()
+    house.directory.is_holding = True
     link, _ = house.connect()
     house.say(link, "dev 1 a")
     assert len(house.gateway.sessions) == 0
-    house.commit()
+    house.directory.let_go()
     session = house.gateway.sessions.get("line", "dev")
     assert session is not None
     assert session.link is link
@@ -39,11 +39,18 @@ def test_a_session_begins_when_the_device_is_let_in():
 
 def test_a_refused_device_is_answered_and_has_no_session():
     house = House()
+    house.refuse("dev")
     link, transport = house.connect()
     house.say(link, "dev 1 a")
-    house.commit(dev=Outcome.REFUSED)
+    house.commit()
+    assert transport.value() == b"dev:1 STORED\n", "under open admission every device is let in"
+    house = House(admission="known")
+    house.refuse("dev")
+    link, transport = house.connect()
+    house.say(link, "dev 1 a")
     assert transport.value() == b"dev:1 REFUSED\n"
     assert len(house.gateway.sessions) == 0
+    assert house.publisher.batches == [], "workers are not bothered"
     assert house.statistics["messages.refused"] == 1
 
 
@@ -53,9 +60,10 @@ def test_the_newest_link_wins():
     house.say(old, "dev 1 a")
     house.commit()
     new, new_transport = house.connect()
+    house.directory.is_holding = True
     house.say(new, "dev 1 b")
     assert not old_transport.disconnecting, "not before the new one is let in"
-    house.commit()
+    house.directory.let_go()
     assert old_transport.disconnecting
     assert not new_transport.disconnecting
     assert house.gateway.sessions.get("line", "dev").link is new
@@ -78,13 +86,11 @@ def test_an_older_link_never_takes_a_session_back():
 
 
 def test_a_refused_device_cannot_push_the_real_one_out():
-    house = House()
+    house = House(admission="credential")
     real, real_transport = house.connect()
-    house.say(real, "dev 1 a")
-    house.commit()
+    house.say(real, "dev 1 key right")
     false, _ = house.connect()
-    house.say(false, "dev 1 a")
-    house.commit(dev=Outcome.REFUSED)
+    house.say(false, "dev 1 key wrong")
     assert not real_transport.disconnecting
     assert house.gateway.sessions.get("line", "dev").link is real
 
@@ -150,13 +156,15 @@ def test_a_stranger_that_sends_garbage_now_and_then_is_closed_at_the_deadline_to
     assert transport.disconnecting
 
 
-def test_a_device_whose_receipt_is_late_is_not_a_stranger():
-    house = House(identify_timeout_seconds=30, idle_timeout_seconds=300)
+def test_a_device_whose_admission_is_late_is_not_a_stranger():
+    house = House(identify_timeout_seconds=30, idle_timeout_seconds=300, admission="known")
+    house.directory.is_holding = True
+    house.refuse("dev")
     link, transport = house.connect()
     house.say(link, "dev 1 a")
     house.pass_time(200)
     assert not transport.disconnecting
-    house.commit(dev=Outcome.REFUSED)
+    house.directory.let_go()
     house.pass_time(302)
     assert transport.disconnecting
 

@@ -34,7 +34,7 @@ def test_behind_a_proxy_the_device_s_address_counts(listen):  # noqa: F811
     clients = []
     for host in (b"192.0.2.7", b"192.0.2.7", b"192.0.2.7", b"192.0.2.8"):
         clients.append(listener.connect())
-        clients[-1].send(PROXY % host + b"dev" + host + b" 1 a\n")
+        clients[-1].send(PROXY % host + b"dev%d 1 a\n" % len(clients))
         listener.turn()
     assert [listener.is_closed(client) for client in clients] == [False, False, True, False]
     assert listener.house.statistics["links.refused.address"] == 1
@@ -111,7 +111,8 @@ def test_a_proxy_s_nonsense_is_closed_and_counted(listen, header):  # noqa: F811
         listener.turn()
     assert listener.is_closed(client)
     assert listener.house.statistics["malformed.proxy"] == 1
-    assert [(line["event"], line["proxy"]) for line in lines] == [("connection without a PROXY header, closed", "127.0.0.1")]
+    told = [(line["event"], line["proxy"]) for line in lines if line["log_level"] != "debug"]
+    assert told == [("connection without a PROXY header, closed", "127.0.0.1")]
     assert listener.gateway.links == listener.transports == 1
     assert [address for address, _ in listener.gateway.addresses] == ["192.0.2.8"]
 
@@ -182,7 +183,7 @@ def test_a_socket_in_a_folder_is_its_folder_s_to_guard(listen, tmp_path):  # noq
         with capture_logs() as lines:
             listener.turn(lambda: listener.gateway.links == 1)
         assert only_link(listener).peer == "192.0.2.7:4711"
-        assert not lines
+        assert not [line for line in lines if line["log_level"] != "debug"]
         only_link(listener).transport.abortConnection()
         listener.turn()
 

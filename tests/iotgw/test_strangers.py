@@ -158,6 +158,7 @@ def test_a_protocol_may_do_without():
     link, transport = house.connect()
     link.dataReceived(b"GET / HT")
     link.dataReceived(b"TP/1.1\n")
+    house.clock.advance(0)
     assert not transport.disconnecting
     assert house.statistics["messages"] == 1
 

@@ -93,7 +93,7 @@ def test_secrets_are_not_shown():
         ("IOTGW_BATCH_MESSAGES", "many", "batch_messages: input should be a valid integer"),
         ("IOTGW_BATCH_MESSAGES", "0", "batch_messages: input should be greater than or equal to 1"),
         ("IOTGW_RECEIPT_TIMEOUT_SECONDS", "-1", "receipt_timeout_seconds: input should be greater than 0"),
-        ("IOTGW_ADMISSION", "all", "admission: input should be 'open' or 'known'"),
+        ("IOTGW_ADMISSION", "all", "admission: input should be 'open', 'known' or 'credential'"),
         ("IOTGW_REDIS_URL", "localhost", "redis_url: must begin with one of redis://"),
         ("IOTGW_BROKER_URL", "kafka://x", "broker_url: must begin with one of redis://"),
         ("IOTGW_DATABASE_URL", "mysql://x", "database_url: must begin with one of sqlite://"),

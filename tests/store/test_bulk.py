@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from protocols.message import Outcome
 from protocols.report import DecodeError
 from store.bulk import write
 from store.models import Device, Quarantine, Report, State
-from tests.records import NOON, incoming, minutes, report
+from tests.records import NOON, anybody, incoming, minutes, nobody, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
@@ -18,7 +20,7 @@ def test_a_report_is_stored_with_all_its_fields() -> None:
         b"\x00raw\xff", latitude=31.5, longitude=-121.25, altitude_m=12.0, speed_kmh=62.5, course_deg=359.0,
         values={"odometer_km": 12.5, "ignition": True}, alarms=["sos"],
     )  # fmt: skip
-    assert write([incoming(sent, received_at=NOON + minutes(1))], is_open=True) == {}
+    assert write([incoming(sent, received_at=NOON + minutes(1))], is_open=anybody) == {}
     row = Report.objects.select_related("device").get()
     assert (row.device.protocol, row.device.identity, row.device.is_enabled) == ("fake", "013800138000", True)
     assert (row.time, row.received_at) == (NOON, NOON + minutes(1))
@@ -31,7 +33,7 @@ def test_a_report_is_stored_with_all_its_fields() -> None:
 def test_each_number_may_be_missing() -> None:
     names = ("latitude", "longitude", "altitude_m", "speed_kmh", "course_deg")
     sent = [{name: float(n) if n >> bit & 1 else None for bit, name in enumerate(names)} for n in range(2 ** len(names))]
-    write([incoming(*(report(f"{n}".encode(), **numbers) for n, numbers in enumerate(sent)))], is_open=True)
+    write([incoming(*(report(f"{n}".encode(), **numbers) for n, numbers in enumerate(sent)))], is_open=anybody)
     stored = {int(bytes(row.pop("body"))): row for row in Report.objects.values("body", *names)}
     assert stored == dict(enumerate(sent))
 
@@ -43,16 +45,16 @@ def test_a_batch_written_again_changes_nothing() -> None:
         incoming(report(b"3"), identity="2", error=error),
     ]
     expected = {1: Outcome.QUARANTINED}
-    assert write(batch, is_open=True) == expected
+    assert write(batch, is_open=anybody) == expected
     before = [list(model.objects.order_by("pk").values()) for model in (Device, Report, State, Quarantine)]
-    assert write(batch, is_open=True) == expected
+    assert write(batch, is_open=anybody) == expected
     assert [list(model.objects.order_by("pk").values()) for model in (Device, Report, State, Quarantine)] == before
     assert [len(rows) for rows in before] == [2, 3, 2, 1]
 
 
 def test_a_report_sent_again_in_another_message_is_stored_once() -> None:
-    write([incoming(report(), sequence=1)], is_open=True)
-    write([incoming(report(), sequence=2, received_at=NOON + minutes(9)), incoming(report(), sequence=3)], is_open=True)
+    write([incoming(report(), sequence=1)], is_open=anybody)
+    write([incoming(report(), sequence=2, received_at=NOON + minutes(9)), incoming(report(), sequence=3)], is_open=anybody)
     assert Report.objects.get().sequence == 1
 
 
@@ -66,17 +68,17 @@ def test_a_report_sent_again_in_another_message_is_stored_once() -> None:
     ],
 )
 def test_what_differs_in_time_bytes_kind_or_device_is_another_report(other: object) -> None:
-    write([incoming(report()), other], is_open=True)  # type: ignore[list-item]
+    write([incoming(report()), other], is_open=anybody)  # type: ignore[list-item]
     assert Report.objects.count() == 2
 
 
 def test_a_report_without_time_has_the_time_it_was_received() -> None:
-    write([incoming(report(time=None), received_at=NOON + minutes(3))], is_open=True)
+    write([incoming(report(time=None), received_at=NOON + minutes(3))], is_open=anybody)
     assert Report.objects.get().time == NOON + minutes(3)
 
 
 def test_a_message_without_reports_only_shows_that_its_device_is_there() -> None:
-    assert write([incoming(body=b"")], is_open=True) == {}
+    assert write([incoming(body=b"")], is_open=anybody) == {}
     assert State.objects.get().last_seen == NOON
     assert not Report.objects.exists()
     assert not Quarantine.objects.exists()
@@ -85,7 +87,7 @@ def test_a_message_without_reports_only_shows_that_its_device_is_there() -> None
 def test_a_partly_decoded_message_gives_its_reports_and_is_quarantined() -> None:
     error = DecodeError("truncated", "items[1].length", "28 > 14 left")
     message = incoming(report(b"item"), error=error, body=b"item and more")
-    assert write([message], is_open=True) == {0: Outcome.QUARANTINED}
+    assert write([message], is_open=anybody) == {0: Outcome.QUARANTINED}
     assert bytes(Report.objects.get().body) == b"item"
     row = Quarantine.objects.get()
     assert (row.kind, row.kind_id, row.sequence, bytes(row.head), bytes(row.body)) == (
@@ -102,14 +104,14 @@ def test_a_partly_decoded_message_gives_its_reports_and_is_quarantined() -> None
 def test_known_admission_stores_nothing_of_unknown_devices() -> None:
     Device.objects.create(protocol="fake", identity="known")
     batch = [incoming(report(), identity="unknown"), incoming(report(), identity="known"), incoming(identity="unknown")]
-    assert write(batch, is_open=False) == {0: Outcome.REFUSED, 2: Outcome.REFUSED}
+    assert write(batch, is_open=nobody) == {0: Outcome.REFUSED, 2: Outcome.REFUSED}
     assert Device.objects.get().identity == "known"
     assert Report.objects.get().device.identity == "known"
 
 
-@pytest.mark.parametrize("is_open", [True, False])
-def test_a_disabled_device_is_refused_at_once_and_let_in_again(is_open: bool) -> None:
-    write([incoming(report())], is_open=True)
+@pytest.mark.parametrize("is_open", [anybody, nobody])
+def test_a_disabled_device_is_refused_at_once_and_let_in_again(is_open: Callable[[str], bool]) -> None:
+    write([incoming(report())], is_open=anybody)
     Device.objects.update(is_enabled=False)
     assert write([incoming(report(b"2"), received_at=NOON + minutes(9))], is_open=is_open) == {0: Outcome.REFUSED}
     assert Report.objects.count() == 1
@@ -120,19 +122,19 @@ def test_a_disabled_device_is_refused_at_once_and_let_in_again(is_open: bool) ->
 
 
 def test_a_deleted_device_comes_back_as_a_new_one() -> None:
-    write([incoming(report())], is_open=True)
+    write([incoming(report())], is_open=anybody)
     first = Device.objects.get()
     first.delete()
     assert not Report.objects.exists()
-    assert write([incoming(report())], is_open=False) == {0: Outcome.REFUSED}
-    assert write([incoming(report())], is_open=True) == {}
+    assert write([incoming(report())], is_open=nobody) == {0: Outcome.REFUSED}
+    assert write([incoming(report())], is_open=anybody) == {}
     assert Report.objects.get().device_id != first.id
 
 
 def test_the_same_identity_in_two_protocols_is_two_devices() -> None:
-    write([incoming(report(), protocol="one"), incoming(report(), protocol="two")], is_open=True)
+    write([incoming(report(), protocol="one"), incoming(report(), protocol="two")], is_open=anybody)
     assert Report.objects.values("device").distinct().count() == 2
 
 
 def test_an_empty_batch_is_nothing() -> None:
-    assert write([], is_open=True) == {}
+    assert write([], is_open=anybody) == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 
+from protocols.credential import fits
 from protocols.report import DecodeError
 from store.bulk import write
 from store.models import Device, Report
-from tests.records import NOON, incoming, minutes, report
+from tests.records import NOON, anybody, incoming, minutes, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
@@ -35,7 +37,7 @@ def test_devices_lists_devices_and_how_they_stand(capsys: pytest.CaptureFixture[
     assert run_json("devices") == []
     Device.objects.create(protocol="fake", identity="silent", name="Pump 7")
     sent = report(latitude=31.5, longitude=2.0, speed_kmh=62.0, values={"odometer_km": 5}, alarms=["sos"])
-    write([incoming(sent, identity="loud")], is_open=True)
+    write([incoming(sent, identity="loud")], is_open=anybody)
     table = run("devices", capsys=capsys)
     for word in ("silent", "Pump 7", "loud", "31.5", "62.0", "sos", "2026-03-01 12:00:00"):
         assert word in table
@@ -55,10 +57,36 @@ def test_a_device_is_added_disabled_and_enabled() -> None:
     assert Device.objects.get().is_enabled
 
 
+def test_a_credential_is_made_taken_and_removed_and_never_kept_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sealed() -> str:
+        return Device.objects.get().credential
+
+    Device.objects.create(protocol="fake", identity="there")
+    made = run("devices", "credential", "fake", "there").strip()
+    assert len(made) == 16
+    assert fits(made, sealed())
+    assert made not in sealed()
+    assert run("devices", "credential", "fake", "there").strip() != made
+    path = tmp_path / "credential"
+    path.write_text("  s3cret  \nsecond line\n")
+    assert "s3cret" not in run("devices", "credential", "fake", "there", "--from", str(path))
+    assert fits("s3cret", sealed())
+    monkeypatch.setattr("sys.stdin", StringIO("typed\n"))
+    run("devices", "credential", "fake", "there", "--from", "-")
+    assert fits("typed", sealed())
+    assert run("devices", "credential", "fake", "there", "--remove") == "removed the credential of fake there\n"
+    assert sealed() == ""
+    (tmp_path / "empty").write_text("\n")
+    for source, fault in ((tmp_path / "empty", "first line"), (tmp_path / "none", "cannot be read")):
+        with pytest.raises(CommandError, match=fault):
+            run("devices", "credential", "fake", "there", "--from", str(source))
+
+
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
         (["add", "fake", "there"], "already"),
+        (["credential", "fake", "nobody"], "no device"),
         (["add", "fake", "i" * 65], "identity"),
         (["add", "fake", ""], "identity"),
         (["disable", "fake", "nobody"], "no device"),
@@ -75,7 +103,7 @@ def test_what_devices_cannot_do_it_says(words: list[str], fault: str) -> None:
 def test_reports_are_the_newest_first(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no such reports" in run("reports")
     for at, identity, kind in ((2, "1", "location"), (0, "1", "location"), (1, "1", "heartbeat"), (9, "2", "location")):
-        write([incoming(report(f"{at}".encode(), NOON + minutes(at), kind=kind), identity=identity)], is_open=True)
+        write([incoming(report(f"{at}".encode(), NOON + minutes(at), kind=kind), identity=identity)], is_open=anybody)
     assert [bytes.fromhex(row["body"]) for row in run_json("reports", "--device", "1")] == [b"2", b"1", b"0"]
     assert [bytes.fromhex(row["body"]) for row in run_json("reports", "--device", "1", "--limit", "1")] == [b"2"]
     assert [bytes.fromhex(row["body"]) for row in run_json("reports", "--kind", "location")] == [b"9", b"0", b"2"]
@@ -86,7 +114,7 @@ def test_reports_are_the_newest_first(capsys: pytest.CaptureFixture[str]) -> Non
 def test_quarantine_shows_what_failed_and_its_bytes(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing" in run("quarantine")
     error = DecodeError("truncated", "items[2].length", "28 > 14 left")
-    write([incoming(error=error, body=b"\xff\x00", head=b"\x01")], is_open=True)
+    write([incoming(error=error, body=b"\xff\x00", head=b"\x01")], is_open=anybody)
     (row,) = run_json("quarantine")
     assert (row["body"], row["head"], row["bytes"], row["kind_id"], row["error_path"]) == (
         "ff00",
@@ -101,7 +129,7 @@ def test_quarantine_shows_what_failed_and_its_bytes(capsys: pytest.CaptureFixtur
 
 
 def test_a_table_shows_hostile_text_as_text(capsys: pytest.CaptureFixture[str]) -> None:
-    write([incoming(report(values={"a": "\x1b[2J\u202e"}), identity="[red]\x1b]0;owned\x07")], is_open=True)
+    write([incoming(report(values={"a": "\x1b[2J\u202e"}), identity="[red]\x1b]0;owned\x07")], is_open=anybody)
     for command in ("devices", "reports"):
         table = run(command, capsys=capsys)
         assert "[red]" in table

@@ -14,7 +14,7 @@ from protocols.report import DecodeError
 from store.bulk import Incoming, write
 from store.bulk.postgresql import PostgreSQLTables
 from store.models import Device, Quarantine, Report, State
-from tests.records import NOON, incoming, minutes, report
+from tests.records import NOON, anybody, incoming, minutes, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
@@ -51,7 +51,7 @@ def test_writers_lock_states_in_one_order_whether_or_not_a_report_is_all_there_i
                         batch.append(incoming(report(body, NOON + minutes(turn), values={f"{part}": turn}), identity=f"{number}"))
                 chance.shuffle(batch)
                 start.wait(30)
-                write(batch, is_open=True)
+                write(batch, is_open=anybody)
         finally:
             connection.close()
 
@@ -71,7 +71,7 @@ def test_writers_of_the_same_devices_all_succeed(new_devices: int) -> None:
         try:
             for turn in range(ROUNDS):
                 start.wait(30)
-                write(shuffled_batch(turn, new_devices, chance), is_open=True)
+                write(shuffled_batch(turn, new_devices, chance), is_open=anybody)
         finally:
             connection.close()
 
@@ -88,7 +88,7 @@ def test_writers_of_the_same_devices_all_succeed(new_devices: int) -> None:
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("table", ["incoming_report", "incoming_quarantine"])
 def test_writers_that_insert_at_the_same_moment_wait_in_one_order(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(shuffled_batch(0, 0, random.Random(0)), is_open=True)
+    write(shuffled_batch(0, 0, random.Random(0)), is_open=anybody)
     together = threading.Barrier(2)
     copy = PostgreSQLTables._copy
 
@@ -101,7 +101,7 @@ def test_writers_that_insert_at_the_same_moment_wait_in_one_order(table: str, mo
         try:
             batch = shuffled_batch(1, 0, random.Random(writer))
             # In quarantine the writers can only meet if no report, which comes first, has made one wait for the other.
-            write(batch if table == "incoming_report" else [each for each in batch if each.decoded.error], is_open=True)
+            write(batch if table == "incoming_report" else [each for each in batch if each.decoded.error], is_open=anybody)
         finally:
             connection.close()
 

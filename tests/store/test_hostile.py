@@ -14,7 +14,7 @@ from store.bulk import write, writer
 from store.bulk.postgresql import PostgreSQLTables
 from store.bulk.sqlite import SQLiteTables
 from store.models import Device, Quarantine, Report, State
-from tests.records import NOON, incoming, report
+from tests.records import NOON, anybody, incoming, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
@@ -24,7 +24,7 @@ GOOD = incoming(report(b"good"), identity="good")
 def write_beside_good(*messages: object) -> list[Outcome | None]:
     """Store them in the middle of good ones, which must all arrive; what became of them."""
     batch = [GOOD, *messages, incoming(report(b"good too"), identity="good")]
-    outcomes = write(batch, is_open=True)  # type: ignore[arg-type]
+    outcomes = write(batch, is_open=anybody)  # type: ignore[arg-type]
     assert Report.objects.filter(device__identity="good").count() == 2
     assert not {0, len(batch) - 1} & outcomes.keys()
     return [outcomes.get(index + 1) for index in range(len(messages))]
@@ -140,7 +140,7 @@ def test_a_row_the_database_refuses_is_found_and_quarantined(monkeypatch: pytest
     monkeypatch.setattr(writer, "prepare", careless)
     bad = [incoming(report(b"bad"), identity=str(n)) for n in range(3)]
     fine = [incoming(report(b"fine"), identity=str(n)) for n in range(20)]
-    outcomes = write([*fine[:10], *bad, *fine[10:]], is_open=True)
+    outcomes = write([*fine[:10], *bad, *fine[10:]], is_open=anybody)
     assert outcomes == dict.fromkeys(range(10, 13), Outcome.QUARANTINED)
     assert Report.objects.count() == 20
     assert sorted(Quarantine.objects.values_list("device__identity", "error_cause")) == [(str(n), "unstorable") for n in range(3)]
@@ -153,7 +153,7 @@ def test_a_failure_in_the_middle_leaves_nothing(monkeypatch: pytest.MonkeyPatch)
     for tables in (PostgreSQLTables, SQLiteTables):
         monkeypatch.setattr(tables, "bring_forward", fail)
     with pytest.raises(RuntimeError):
-        write([GOOD, incoming(error=DecodeError("a", "b", "c"))], is_open=True)
+        write([GOOD, incoming(error=DecodeError("a", "b", "c"))], is_open=anybody)
     assert [model.objects.count() for model in (Device, Report, State, Quarantine)] == [0, 0, 0, 0]
     monkeypatch.undo()
-    assert write([GOOD], is_open=True) == {}
+    assert write([GOOD], is_open=anybody) == {}

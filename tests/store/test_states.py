@@ -13,7 +13,7 @@ from store.bulk import Incoming, write
 from store.models import Report, State
 from store.rows import prepare
 from store.states import DeviceState
-from tests.records import NOON, incoming, minutes, report
+from tests.records import NOON, anybody, incoming, minutes, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
@@ -21,7 +21,7 @@ FOLDED = [name for name in DeviceState.__dataclass_fields__ if name != "device_i
 
 
 def store(*reports: object, at: float = 0, identity: str = "1", **fields: object) -> None:
-    write([incoming(*reports, identity=identity, received_at=NOON + minutes(at), **fields)], is_open=True)  # type: ignore[arg-type]
+    write([incoming(*reports, identity=identity, received_at=NOON + minutes(at), **fields)], is_open=anybody)  # type: ignore[arg-type]
 
 
 def position(at: float, latitude: float, **fields: object) -> object:
@@ -43,7 +43,7 @@ def test_an_older_report_leaves_the_state_as_it_is(in_one_batch: bool) -> None:
     newer, older = position(5, 15.0, values={"a": 5}, alarms=["sos"]), position(1, 11.0, values={"a": 1, "b": 1})
     batch = [incoming(newer, received_at=NOON + minutes(6)), incoming(older, received_at=NOON + minutes(7))]
     for part in [batch] if in_one_batch else [batch[:1], batch[1:]]:
-        write(part, is_open=True)  # type: ignore[arg-type]
+        write(part, is_open=anybody)  # type: ignore[arg-type]
     state = State.objects.get()
     assert (state.time, state.latitude, state.values["a"], state.alarms) == (NOON + minutes(5), 15.0, 5, ["sos"])
     assert state.last_seen == NOON + minutes(7)
@@ -63,7 +63,7 @@ def test_last_seen_never_goes_back() -> None:
 )
 def test_a_clock_far_ahead_is_not_believed(ahead: timedelta, is_believed: bool) -> None:
     store(position(0, 10.0))
-    write([incoming(report(b"future", NOON + ahead, latitude=20.0, longitude=2.0, values={"a": 1}), identity="1")], is_open=True)
+    write([incoming(report(b"future", NOON + ahead, latitude=20.0, longitude=2.0, values={"a": 1}), identity="1")], is_open=anybody)
     state = State.objects.get()
     assert (state.latitude == 20.0, state.time != NOON, "a" in state.values) == (is_believed,) * 3
     assert Report.objects.count() == 2
@@ -106,8 +106,8 @@ def test_a_message_in_quarantine_was_seen() -> None:
 
 def test_each_device_has_its_own_state() -> None:
     batch = [incoming(report(b"b", latitude=float(n), longitude=0.0), identity=str(n)) for n in range(20)]
-    write(batch, is_open=True)
-    write(batch[::-1], is_open=True)
+    write(batch, is_open=anybody)
+    write(batch[::-1], is_open=anybody)
     found = {state.device.identity: state.latitude for state in State.objects.select_related("device")}
     assert found == {str(n): float(n) for n in range(20)}
 
@@ -137,7 +137,7 @@ def test_the_database_folds_as_the_rule_says(seed: int) -> None:
             by_device.setdefault(message.message.identity, []).append(prepare(message))
         for identity, messages in by_device.items():
             expected[identity].take_all(messages)
-        write(batch, is_open=True)
+        write(batch, is_open=anybody)
         stored = {state.device.identity: state for state in State.objects.select_related("device")}
         for identity, state in stored.items():
             assert {name: getattr(state, name) for name in FOLDED} == {name: getattr(expected[identity], name) for name in FOLDED}

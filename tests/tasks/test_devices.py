@@ -12,7 +12,7 @@ from store.bulk import Incoming, write
 from store.models import Device
 from tasks.contract import REPLY_BYTES, Reply, pack_reply
 from tasks.devices import summary
-from tests.records import NOON, report
+from tests.records import NOON, anybody, report
 
 RECEIVED = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
 
@@ -38,9 +38,9 @@ class TestSummary:
 
     def test_of_one_that_reports_and_is_not_always_understood(self) -> None:
         bad = DecodeError("truncated", "items[1]", "2 bytes are missing")
-        write([said("location", b"good"), said("photo", b"bad", error=bad)], is_open=True)
+        write([said("location", b"good"), said("photo", b"bad", error=bad)], is_open=anybody)
         late = [said("heartbeat", b"before", ago=EARLIER), said("text", b"worse", ago=EARLIER, error=bad)]
-        write(late, is_open=True)
+        write(late, is_open=anybody)
         told = summary("fake", "7")
         assert told["last_seen"] == RECEIVED.isoformat()
         assert told["last_report"] == {"kind": "location", "time": NOON.isoformat(), "received_at": RECEIVED.isoformat()}

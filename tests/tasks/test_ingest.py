@@ -16,7 +16,8 @@ from django.db import connection
 from protocols.message import Outcome
 from settings import Admission, Settings
 from store.models import Device, Quarantine, Report
-from tasks import ingest, mailboxes
+from tasks import connection as worker_connection
+from tasks import ingest
 from tasks.contract import (
     MAILBOX_EXPIRY_SECONDS,
     MAILBOX_LENGTH,
@@ -57,12 +58,12 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.fixture
 def client(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
     """The task's mailboxes are in the test's Redis."""
-    monkeypatch.setattr(mailboxes, "settings", Settings(redis_url=redis_url))
-    mailboxes._redis.cache_clear()
+    monkeypatch.setattr(worker_connection, "settings", Settings(redis_url=redis_url))
+    worker_connection.redis.cache_clear()
     with redis.Redis.from_url(redis_url) as client:
         yield client
-    mailboxes._redis().close()
-    mailboxes._redis.cache_clear()
+    worker_connection.redis().close()
+    worker_connection.redis.cache_clear()
 
 
 def receipts(client: redis.Redis) -> list[Receipt]:

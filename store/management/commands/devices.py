@@ -1,18 +1,24 @@
 from __future__ import annotations
 
+import secrets
+import sys
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.management.base import CommandError, CommandParser
 
+from protocols.credential import SALT_BYTES, seal
 from store import queries
 from store.management.data_command import DataCommand, row_count
 from store.models import Device
 
 COLUMNS = ("protocol", "identity", "name", "is_enabled", "last_seen", "latitude", "longitude", "speed_kmh", "alarms")
 SHOWN = 1_000
+NEW_CREDENTIAL_BYTES = 8
+"""16 digits: terminals take codes of that length, and nobody guesses one."""
 
 
 class Command(DataCommand):
@@ -21,17 +27,26 @@ class Command(DataCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--limit", type=row_count, help=f"list so many at most (a table: {SHOWN}, JSON: all)")
-        actions = parser.add_subparsers(dest="action", title="actions", metavar="add | disable | enable")
+        actions = parser.add_subparsers(dest="action", title="actions", metavar="add | disable | enable | credential")
         for action, text in (
             ("add", "Add a device, for gateways that let in known ones only."),
             ("disable", "Refuse a device from now on. Its data stays."),
             ("enable", "Let a device in again."),
+            ("credential", "Give a device a new credential, which it must show where admission is by credential. Printed once."),
         ):
             subparser = actions.add_parser(action, help=text, description=text)
             subparser.add_argument("protocol", metavar="PROTOCOL")
             subparser.add_argument("identity", metavar="IDENTITY", help="as the protocol gives it: see a listed device's")
             if action == "add":
                 subparser.add_argument("--name", default="", help="what people call it")
+            if action == "credential":
+                choice = subparser.add_mutually_exclusive_group()
+                choice.add_argument(
+                    "--from", dest="source", metavar="FILE", help="take the one in this file's first line; - is standard input"
+                )
+                choice.add_argument(
+                    "--remove", action="store_true", help="have it show none: where one is asked for it may not come in"
+                )
 
     def handle(self, *args: Any, **options: Any) -> None:
         match options["action"]:
@@ -39,6 +54,8 @@ class Command(DataCommand):
                 self._add(options["protocol"], options["identity"], options["name"])
             case "enable" | "disable" as action:
                 self._set_enabled(options["protocol"], options["identity"], action == "enable")
+            case "credential":
+                self._set_credential(options["protocol"], options["identity"], options["source"], options["remove"])
             case _:
                 self._list(options["limit"], options["is_json"])
 
@@ -61,12 +78,43 @@ class Command(DataCommand):
         self.stdout.write(f"added {device}")
 
     def _set_enabled(self, protocol: str, identity: str, is_enabled: bool) -> None:
-        device = queries.device(protocol, identity)
-        if device is None:
-            raise CommandError(f"there is no device {protocol} {identity}: list them with devices")
+        device = _device(protocol, identity)
         device.is_enabled = is_enabled
         device.save(update_fields=["is_enabled"])
         self.stdout.write(f"{'enabled' if is_enabled else 'disabled'} {device}")
+
+    def _set_credential(self, protocol: str, identity: str, source: str | None, is_removed: bool) -> None:
+        device = _device(protocol, identity)
+        credential = "" if is_removed else secrets.token_hex(NEW_CREDENTIAL_BYTES) if source is None else _first_line(source)
+        device.credential = seal(credential, secrets.token_bytes(SALT_BYTES)) if credential else ""
+        device.save(update_fields=["credential"])
+        if is_removed:
+            self.stdout.write(f"removed the credential of {device}")
+        elif source is None:
+            # The only time that it is there to be read.
+            self.stdout.write(credential)
+        else:
+            self.stdout.write(f"set the credential of {device}")
+
+
+def _device(protocol: str, identity: str) -> Device:
+    """Raises: CommandError"""
+    device = queries.device(protocol, identity)
+    if device is None:
+        raise CommandError(f"there is no device {protocol} {identity}: list them with devices")
+    return device
+
+
+def _first_line(source: str) -> str:
+    """Raises: CommandError when there is none."""
+    try:
+        lines = (sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{source} cannot be read ({error}): give a text file with the credential in its first line") from error
+    credential = lines[0].strip() if lines else ""
+    if not credential:
+        raise CommandError(f"{source} has nothing in its first line: put the credential there, or use --remove")
+    return credential
 
 
 def _rows() -> Iterator[dict[str, Any]]:
