@@ -199,6 +199,7 @@ def test_a_stack_makes_itself_a_token(start_child: Callable[..., Child], tmp_pat
     stack.child.wait_until(lambda: "control over HTTP" in stack.child.output(), "control is there")
     path = tmp_path / "var/control-token"
     assert path.stat().st_mode & 0o777 == 0o600
+    assert f", its token in {path}\n" in stack.child.output()
     line = next(line for line in stack.child.output().splitlines() if "control over HTTP" in line)
     caller = Caller(json.loads(line[line.index("{") :])["port"], path.read_text().strip())
     stack.child.wait_until(lambda: caller.run("tasks.devices.summary", "jt808", "1")[0] == 200, "its worker takes calls")
