@@ -69,7 +69,8 @@ def rivals(program: Path) -> Iterator[dict[str, int]]:
         C: [program, "serve", str(len(FRAME)), str(ANSWER_BYTES)],
     }
     with ExitStack() as stack:
-        yield {name: stack.enter_context(server(command, core)) for name, command in commands.items()}
+        logs = {name: program.parent / f"{number}.log" for number, name in enumerate(commands)}
+        yield {name: stack.enter_context(server(command, core, logs[name])) for name, command in commands.items()}
 
 
 def cells(outcomes: list[Outcome], against: list[Outcome]) -> list[str]:

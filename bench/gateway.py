@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,14 +25,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.echo import FRAME, STOCK, C, rivals
-from bench.load import Outcome, build, cores, run
+from bench.load import ROOT, Outcome, build, cores, on_core, run
 from bench.traffic import LOCATIONS, PUTS
 from iotgw.stack import gateway_command, redis_command
 from tasks.contract import INGEST_QUEUE, RECEIPT_FIELD, Receipt, mailbox, pack_receipt
-from tests.processes import free_port, wait_until
+from tests.processes import Child, free_port
 from tests.stacks import listening
 
-ROOT = Path(__file__).parent.parent
 GATEWAY_ID = "bench"
 GATEWAY = "iotgw, ack = receive"
 IN_FLIGHT = (1, 8)
@@ -84,32 +82,16 @@ def gateway(folder: Path) -> Iterator[int]:
         "PYTHONPATH": str(ROOT),
     }
     with ExitStack() as stack:
-        stack.enter_context(_child(redis_command(folder, socket), folder, os.environ, cores().load))
-        wait_until(redis.Redis.from_url(url).ping, "Redis answers")
-        stack.enter_context(_child(gateway_command(), folder, environment, cores().server))
-        log = folder / "twistd.log"
-        wait_until(lambda: b"listening" in log.read_bytes(), "the gateway listens")
+        with on_core(cores().load):
+            server = Child(redis_command(folder, socket), folder / "redis.log")
+        stack.callback(server.stop)
+        server.wait_until(redis.Redis.from_url(url).ping, "Redis answers")
+        with on_core(cores().server):
+            child = Child(gateway_command(), folder / "gateway.log", environment)
+        stack.callback(child.stop)
+        child.wait_until(lambda: "listening" in child.output(), "the gateway listens")
         stack.enter_context(Workers(url, broker_url))
         yield port
-
-
-@contextmanager
-def _child(command: list[str], folder: Path, environment: Any, core: int) -> Iterator[subprocess.Popen[bytes]]:
-    name = Path(command[0]).name if "redis" in command[0] else "twistd"
-    with (folder / f"{name}.log").open("wb") as log:
-        child = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=dict(environment),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
-        )
-        try:
-            yield child
-        finally:
-            child.terminate()
-            child.wait(30)
 
 
 def cells(name: str, all_outcomes: dict[str, list[Outcome]]) -> list[str]:

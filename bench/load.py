@@ -6,12 +6,15 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.processes import Child
+
 SOURCE = Path(__file__).with_name("echo.c")
+ROOT = SOURCE.parent.parent
 
 
 class Outcome(NamedTuple):
@@ -44,6 +47,17 @@ def cores() -> Cores:
     return Cores(available[-1], available[0])
 
 
+@contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """What this thread starts in the block stays on this core, from its first instruction on."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
 def build(folder: Path) -> Path:
     """Compile echo.c into a folder."""
     compiler = shutil.which("cc")
@@ -56,23 +70,19 @@ def build(folder: Path) -> Path:
 
 def run(program: Path, core: int, port: int, puts: Sequence[str] = (), **options: object) -> Outcome:
     """Put load on a server. Options and ``puts`` are those at the head of echo.c: ``run(..., in_flight=8, report="7e02...")``."""
-    with Load(program, port, puts, core=core, **options) as load:
+    with on_core(core):
+        load = Load(program, port, puts, **options)
+    with load:
         return load.outcome()
 
 
 class Load:
     """Load on a server in the background, gone when the block ends."""
 
-    def __init__(self, program: Path, port: int, puts: Sequence[str] = (), core: int | None = None, **options: object) -> None:
+    def __init__(self, program: Path, port: int, puts: Sequence[str] = (), **options: object) -> None:
         words: list[str] = [f"{name}={value}" for name, value in options.items()] + [f"put={put}" for put in puts]
         command = [str(program), "load", str(port), *words]
-        self.process = subprocess.Popen(
-            command,
-            preexec_fn=None if core is None else _pinned(core),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> Load:
         return self
@@ -105,15 +115,12 @@ class Load:
 
 
 @contextmanager
-def server(command: Sequence[str | Path], core: int) -> Iterator[int]:
+def server(command: Sequence[str | Path], core: int, log: Path) -> Iterator[int]:
     """A server that prints its port; gone when the block ends."""
-    with subprocess.Popen(command, preexec_fn=_pinned(core), stdout=subprocess.PIPE, cwd=SOURCE.parent.parent) as child:
-        try:
-            assert child.stdout is not None
-            yield int(child.stdout.readline())
-        finally:
-            child.kill()
-
-
-def _pinned(core: int) -> Callable[[], None]:
-    return lambda: os.sched_setaffinity(0, {core})
+    with on_core(core):
+        child = Child(command, log, {**os.environ, "PYTHONPATH": str(ROOT)})
+    try:
+        child.wait_until(lambda: child.output().endswith("\n"), "the server listens")
+        yield int(child.output().splitlines()[-1])
+    finally:
+        child.stop()

@@ -15,7 +15,6 @@ when it takes no more, nothing is read from devices.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Protocol
@@ -23,17 +22,18 @@ from uuid import uuid4
 
 import structlog
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from iotgw.backlog import Backlog
-from iotgw.batch import Batch, Entry, Origin, answer
+from iotgw.batch import Batch, answer
+from iotgw.collecting import Collecting, CollectingSettings
 from iotgw.spool import Spool
 from iotgw.statistics import Statistics
-from protocols import Message, Outcome
+from protocols import Outcome
 from settings import AckRule
-from tasks.contract import IngestMessage, Receipt
+from tasks.contract import Receipt
 
 log = structlog.get_logger(__name__)
 
@@ -45,13 +45,9 @@ MOST_HELD = 16
 """Batches that may wait in memory for the disk: a few fsyncs' worth of a busy gateway's."""
 
 
-class BatchSettings(Protocol):
+class BatchSettings(CollectingSettings, Protocol):
     @property
     def gateway_id(self) -> str: ...
-    @property
-    def batch_messages(self) -> int: ...
-    @property
-    def batch_bytes(self) -> int: ...
     @property
     def batch_delay_seconds(self) -> float: ...
     @property
@@ -68,7 +64,7 @@ _ON_ACCEPT = frozenset({AckRule.ACCEPT})
 
 
 class Batches:
-    """Collects messages, keeps batches until their receipt, and settles them."""
+    """Makes batches of what is collected, keeps them until their receipt, and settles them."""
 
     def __init__(
         self, settings: BatchSettings, clock: IReactorTime, statistics: Statistics, publish: Publish, on_full: FullListener
@@ -82,9 +78,9 @@ class Batches:
         """Told which device of which protocol may not come in any more, when a message of its has been answered already."""
         # Ids of two runs of one gateway must never meet, or a late receipt of the first would settle a batch of the second.
         self._ids = map(f"{uuid4().hex[:16]}-{{}}".format, count(1))
-        self._collected: deque[Entry] = deque()
-        self._collected_bytes = 0
-        self._timer: IDelayedCall | None = None
+        self._collecting = Collecting(settings, clock, self._leave, self._delay_seconds)
+        # Not passed on by a method: every message comes by here.
+        self.add = self._collecting.add
         self._in_flight: dict[str, Batch] = {}
         self._newest: str | None = None
         self._is_full = False
@@ -100,7 +96,7 @@ class Batches:
     def stop(self) -> None:
         if self._check.running:
             self._check.stop()
-        self._cancel_timer()
+        self._collecting.stop_waiting()
 
     def overflow_into(self, spool: Spool) -> None:
         """Have a place for what the workers do not take now."""
@@ -124,26 +120,12 @@ class Batches:
 
     @property
     def collected(self) -> int:
-        return len(self._collected)
+        return len(self._collecting)
 
     def snapshot(self) -> dict[str, int | str]:
         """Gauges, for the log."""
         spool = {"spool": "off"} if self._backlog is None else self._backlog.snapshot()
         return {"batches_in_flight": self.in_flight, "messages_collected": self.collected, **spool}
-
-    def add(self, origin: Origin | None, message: Message, payload: IngestMessage) -> None:
-        """Take a message in. Its origin, if it waits, is settled once, and never if the process ends before."""
-        self._collected.append(Entry(origin, message, payload))
-        self._collected_bytes += len(payload.body)
-        if len(self._collected) >= self._settings.batch_messages or self._collected_bytes >= self._settings.batch_bytes:
-            self._leave()
-        elif self._timer is None:
-            # A quiet gateway sends at the end of this turn of the reactor: whatever was read in it shares the batch.
-            # The more batches wait for their receipts, the longer the next one collects: workers that are behind get fewer
-            # and larger ones, of which they store more a second. It leaves with the newest one's receipt all the same.
-            # What goes to the spool is answered from there, and need not wait for workers.
-            waiting = 1 if self._is_blocked or self._backlog else len(self._in_flight)
-            self._timer = self._clock.callLater(waiting * self._settings.batch_delay_seconds, self._leave)
 
     def receive(self, receipt: Receipt) -> None:
         """A worker's word that a batch is committed. Receipts of unknown batches (second copies) are passed over."""
@@ -160,7 +142,7 @@ class Batches:
             # The spool is about to write it. A disk that hangs may be so for long, and nobody needs its messages any more.
             batch.entries = []
         self._refill()
-        if self._collected and (batch.id == self._newest or self._is_full):
+        if self._collecting and (batch.id == self._newest or self._is_full):
             self._leave()
         self._tell_if_full()
         self._tell_if_drained()
@@ -174,16 +156,27 @@ class Batches:
         return drained
 
     def _leave(self) -> None:
-        self._cancel_timer()
-        while self._collected and (self._is_free() or self._may_hold()):
+        self._collecting.stop_waiting()
+        while self._collecting and (self._is_free() or self._may_hold()):
             is_free = self._is_free()
-            batch = Batch(next(self._ids), self._take())
+            batch = Batch(next(self._ids), self._collecting.take())
             if is_free:
                 self._send_all([batch])
             elif self._backlog is not None:
                 self._secure_all()
                 self._backlog.put(batch)
         self._tell_if_full()
+
+    def _delay_seconds(self) -> float:
+        """How long what comes now collects before it leaves.
+
+        A quiet gateway sends at the end of this turn of the reactor: whatever was read in it shares the batch. The more
+        batches wait for their receipts, the longer the next one collects: workers that are behind get fewer and larger
+        ones, of which they store more a second. It leaves with the newest one's receipt all the same. What goes to the
+        spool is answered from there, and need not wait for workers.
+        """
+        waiting = 1 if self._is_blocked or self._backlog else len(self._in_flight)
+        return waiting * self._settings.batch_delay_seconds
 
     def _is_free(self) -> bool:
         """Whether a new batch may go in flight: there is room, and nothing that is older waits for it."""
@@ -230,22 +223,6 @@ class Batches:
             self._leave()
         self._tell_if_full()
         self._tell_if_drained()
-
-    def _take(self) -> list[Entry]:
-        """The next batch's messages, up to the number or the bytes it may have, and one at the least."""
-        entries: list[Entry] = []
-        size = 0
-        while self._collected and len(entries) < self._settings.batch_messages and size < self._settings.batch_bytes:
-            entry = self._collected.popleft()
-            entries.append(entry)
-            size += len(entry.payload.body)
-        self._collected_bytes -= size
-        return entries
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
 
     def _publish(self, batch: Batch) -> None:
         batch.attempts += 1
@@ -310,7 +287,7 @@ class Batches:
 
     def _tell_if_drained(self) -> None:
         is_safe = all(batch.place is not None for batch in self._in_flight.values())
-        if not self._collected and is_safe and not (self._backlog and self._backlog.held):
+        if not self._collecting and is_safe and not (self._backlog and self._backlog.held):
             drained, self._drained = self._drained, []
             for deferred in drained:
                 deferred.callback(None)

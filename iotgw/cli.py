@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import resource
-import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -57,13 +55,15 @@ def main() -> None:
 @main.command()
 def up() -> None:
     """Run everything on this machine: Redis, gateway and worker, with SQLite in ./var."""
+    from iotgw.announcement import announcement
     from iotgw.stack import Stack, StackError
 
     settings = _settings()
+    announced = announcement(settings, _protocols(settings).values())
     console = Console(stderr=True, highlight=False)
     stack = Stack(settings, lambda name, line: print(f"{name:8}| {line}", flush=True))
     try:
-        asyncio.run(stack.run(lambda: console.print(_what_runs(settings), soft_wrap=True)))
+        asyncio.run(stack.run(lambda: console.print(announced, soft_wrap=True)))
     except StackError as error:
         raise click.ClickException(str(error)) from error
 
@@ -245,28 +245,6 @@ def _protocols(settings: Settings) -> dict[str, DeviceProtocol]:
     except RegistryError as error:
         click.echo(f"iotgw: {error}", err=True)
         raise SystemExit(2) from error
-
-
-def _what_runs(settings: Settings) -> str:
-    lines = ["", "[bold]iotgw is up.[/bold] Devices connect to:"]
-    for protocol in _protocols(settings).values():
-        endpoints = settings.endpoints(protocol.name) or [f"tcp:{protocol.port}"]
-        if endpoints != ["off"]:
-            lines.append(f"  {protocol.title:12} {', '.join(endpoints)}")
-    command = "iotgw" if shutil.which("iotgw") else os.path.relpath(sys.argv[0])
-    if command.endswith("__main__.py"):
-        command = "python -m iotgw"
-    lines += [
-        f"Rows: {settings.effective_database_url.split('://')[0]}, files in {settings.var.absolute()}",
-        "",
-        "Try next, in another terminal:",
-        f"  {command} simulate jt808 --devices 10 --interval 1 --duration 30 --ledger ledger.jsonl",
-        f"  {command} reports --limit 5",
-        f"  {command} verify --ledger ledger.jsonl",
-        "Ctrl-C stops everything; nothing that was acked is lost.",
-        "",
-    ]
-    return "\n".join(lines)
 
 
 async def _simulate(reactor: Any, plan: Any, ledger_path: Path | None, kept: list[int]) -> None:

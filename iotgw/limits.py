@@ -21,7 +21,26 @@ MAX_DEBTORS = 65_536
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
-class Rates(Generic[Name]):
+class Fading(Generic[Name]):
+    """Names that are known until a time of their own. Those whose time has passed go when there is no room for more."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._sweep_at = min(LEAST_KEPT, limit)
+        self._until: dict[Name, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    def _sweep(self, now: float) -> None:
+        """Keep what still lies ahead; the newer half if that is nearly as much as there may be, so that sweeps stay rare."""
+        kept = {name: until for name, until in self._until.items() if until > now}
+        half = self._limit // 2
+        self._until = dict(islice(kept.items(), len(kept) - half, None)) if len(kept) > half else kept
+        self._sweep_at = min(max(LEAST_KEPT, 2 * len(self._until)), self._limit)
+
+
+class Rates(Fading[Name]):
     """A token bucket for each name, of ``rate`` tokens a second and ``burst`` at the most; a rate of 0 has no bound.
 
     A bucket is kept as the time at which it will be full. One that is full needs no keeping, so that the table holds
@@ -31,76 +50,55 @@ class Rates(Generic[Name]):
     """
 
     def __init__(self, rate: float, burst: float, limit: int = MAX_DEBTORS) -> None:
+        super().__init__(limit)
         self._interval = 1 / rate if rate else 0.0
         self._tolerance = burst * self._interval
-        self._limit = limit
-        self._sweep_at = min(LEAST_KEPT, limit)
-        self._full_at: dict[Name, float] = {}
 
     def spend(self, name: Name, now: float) -> float:
         """Take one token, even if there is none; when there is one for what comes next, which may be in the past."""
         if not self._interval:
             return now
-        full_at = self._full_at.get(name)
+        full_at = self._until.get(name)
         if full_at is None:
-            if len(self._full_at) >= self._sweep_at:
+            if len(self._until) >= self._sweep_at:
                 self._sweep(now)
             full_at = now
         elif full_at < now:
             full_at = now
         full_at += self._interval
-        self._full_at[name] = full_at
+        self._until[name] = full_at
         # Half a token of slack: what is added up from fractions is never quite a whole.
         return full_at - self._tolerance + self._interval / 2
 
     def has_token(self, name: Name, now: float) -> bool:
-        full_at = self._full_at.get(name)
+        full_at = self._until.get(name)
         return full_at is None or full_at + self._interval / 2 <= now + self._tolerance
 
-    def __len__(self) -> int:
-        return len(self._full_at)
 
-    def _sweep(self, now: float) -> None:
-        self._full_at = _without_past(self._full_at, now, self._limit)
-        self._sweep_at = min(max(LEAST_KEPT, 2 * len(self._full_at)), self._limit)
-
-
-class Offences(Generic[Name]):
+class Offences(Fading[Name]):
     """How often somebody offended within a window of time, which begins with the first of it."""
 
     def __init__(self, window_seconds: float, limit: int = MAX_DEBTORS) -> None:
+        super().__init__(limit)
         self._window_seconds = window_seconds
-        self._limit = limit
-        self._sweep_at = min(LEAST_KEPT, limit)
         self._counts: dict[Name, int] = {}
-        self._ends_at: dict[Name, float] = {}
 
     def count(self, name: Name, now: float) -> int:
         """One more; how many it makes."""
-        if self._ends_at.get(name, now) <= now:
-            if len(self._ends_at) >= self._sweep_at:
+        if self._until.get(name, now) <= now:
+            if len(self._until) >= self._sweep_at:
                 self._sweep(now)
-            self._ends_at[name], self._counts[name] = now + self._window_seconds, 0
+            self._until[name], self._counts[name] = now + self._window_seconds, 0
         self._counts[name] += 1
         return self._counts[name]
 
     def forget(self, name: Name) -> None:
-        self._ends_at.pop(name, None)
+        self._until.pop(name, None)
         self._counts.pop(name, None)
 
-    def __len__(self) -> int:
-        return len(self._counts)
-
     def _sweep(self, now: float) -> None:
-        self._ends_at = _without_past(self._ends_at, now, self._limit)
-        self._counts = {name: self._counts[name] for name in self._ends_at}
-        self._sweep_at = min(max(LEAST_KEPT, 2 * len(self._ends_at)), self._limit)
-
-
-def _without_past(times: dict[Name, float], now: float, limit: int) -> dict[Name, float]:
-    """What still lies ahead; the newer half if that is nearly as much as there may be, so that sweeps stay rare."""
-    kept = {name: time for name, time in times.items() if time > now}
-    return dict(islice(kept.items(), len(kept) - limit // 2, None)) if len(kept) > limit // 2 else kept
+        super()._sweep(now)
+        self._counts = {name: self._counts[name] for name in self._until}
 
 
 @dataclass(frozen=True, slots=True)

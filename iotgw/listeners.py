@@ -24,8 +24,9 @@ from twisted.internet.tcp import makeBinding
 from twisted.python.failure import Failure
 
 from iotgw.accepting import LinkFactory, ProxiedFactory, ShieldedFactory, Trusted
+from iotgw.certificatefiles import CertificateError
 from iotgw.gateway import Gateway
-from iotgw.tls import CertificateError, Certificates, TlsFactory
+from iotgw.tls import Certificates, TlsFactory
 from protocols import DeviceProtocol
 from settings import Settings, SettingsError
 

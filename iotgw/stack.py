@@ -39,6 +39,7 @@ HEALTHY_SECONDS = 10.0
 STOP_SECONDS = 25.0
 READY_SECONDS = 30.0
 PR_SET_PDEATHSIG = 1
+TOKEN_FILE = "control-token"
 
 
 class StackError(Exception):
@@ -196,7 +197,7 @@ class Stack:
         """The setting of a token of this stack's own, kept from one start to the next, unless one is set."""
         if self._settings.control_token or self._settings.control_listen == "off":
             return {}
-        path = self._var / "control-token"
+        path = self._var / TOKEN_FILE
         with suppress(FileExistsError), os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
             file.write(secrets.token_hex(32) + "\n")
         return {"IOTGW_CONTROL_TOKEN_FILE": str(path)}
@@ -217,6 +218,13 @@ class Stack:
         )
         if await process.wait() != 0:
             raise StackError("the database could not be brought up to date: the lines above say why")
+
+
+def token_file(settings: Settings) -> Path | None:
+    """Where the control token of a stack with these settings lies; None if it is in no file."""
+    if settings.control_token:
+        return settings.control_token_file
+    return settings.var.absolute() / TOKEN_FILE
 
 
 def redis_command(folder: Path, socket: Path) -> list[str]:

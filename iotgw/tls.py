@@ -1,28 +1,28 @@
 """TLS for links: the certificate, devices' own certificates, and why a device could not come in.
 
-Files are looked at every minute. When they have changed, new links get what they say and old ones keep what they have;
-files that cannot be used, such as a certificate whose key has not been copied yet, leave everything as it is.
+Files are looked at every minute, by a thread of its own: a disk that hangs keeps nobody else waiting. When they have
+changed, new links get what they say and old ones keep what they have; files that cannot be used, such as a certificate
+whose key has not been copied yet, leave everything as it is.
 """
 
 # ruff: noqa: N802 (Twisted calls these, by these names)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, NamedTuple
+from queue import SimpleQueue
+from typing import Any
 
 import structlog
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from twisted.internet.interfaces import IAddress, IOpenSSLServerConnectionCreator, IProtocolFactory, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from iotgw.certificatefiles import CertificateError, Loaded, Signature, load, signature
 from iotgw.seldom import Seldom
 from iotgw.statistics import Statistics
 from settings import Settings
@@ -32,12 +32,7 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_SECONDS = 60.0
 WARN_BEFORE = timedelta(days=14)
 WARN_EVERY_SECONDS = 86_400.0
-CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES256:ECDHE+AES128:!SHA1:!aNULL"
-"""For TLS 1.2: those with forward secrecy. TLS 1.3 has no others."""
-MINIMUM = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
-_BY_CODE = {9: "not_yet_valid", 10: "expired", 2: "unknown", 18: "unknown", 19: "unknown", 20: "unknown", 21: "unknown"}
-"""X509_V_ERR_... of OpenSSL: unknown is a certificate that does not come from tls_client_ca."""
 _BY_REASON = (
     ("peer did not return a certificate", "no_certificate"),
     ("certificate verify failed", "certificate"),
@@ -57,41 +52,38 @@ _BY_REASON = (
 """What OpenSSL's words for a failed handshake come to; the first that fits."""
 
 
-class CertificateError(Exception):
-    """The files of a certificate cannot be used; the text names the setting, the file and the fault."""
-
-
-class _Loaded(NamedTuple):
-    context: SSL.Context
-    ends_at: datetime
-
-
 @implementer(IOpenSSLServerConnectionCreator)
 class Certificates:
-    """What TLS links begin with, as the files have it now.
+    """What TLS links begin with, as the files had it when they were last looked at.
 
     Raises: CertificateError when the files cannot be used at the start.
     """
 
-    def __init__(self, settings: Settings, clock: IReactorTime) -> None:
+    def __init__(self, settings: Settings, reactor: Any) -> None:
         self._settings = settings
-        self._clock = clock
-        self._seen = self._signature()
-        self._loaded = _load(settings)
+        self._reactor = reactor
+        self._seen = signature(settings)
+        self._loaded = load(settings)
         self._warned_at: float | None = None
-        self._looking = LoopingCall(self.look)
-        self._looking.clock = clock
+        self._is_looking = self._is_kept_waiting = False
+        self._looks: SimpleQueue[Signature | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="certificates", daemon=True)
+        self._every_minute = LoopingCall(self.look)
+        self._every_minute.clock = reactor
 
     @property
     def ends_at(self) -> datetime:
         return self._loaded.ends_at
 
     def start(self) -> None:
-        self._looking.start(LOOK_EVERY_SECONDS)
+        self._thread.start()
+        self._every_minute.start(LOOK_EVERY_SECONDS)
 
     def stop(self) -> None:
-        if self._looking.running:
-            self._looking.stop()
+        """End the thread after the look it is at. It is not waited for: it may be stuck with a disk that hangs."""
+        if self._every_minute.running:
+            self._every_minute.stop()
+        self._looks.put(None)
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         connection = SSL.Connection(self._loaded.context, None)
@@ -100,27 +92,44 @@ class Certificates:
         return connection
 
     def look(self) -> None:
-        """Take the files if they have changed, and warn of a certificate that ends soon."""
-        signature = self._signature()
-        if signature != self._seen:
-            self._seen = signature
-            self._take_new()
+        """Have the files taken if they have changed, and warn of a certificate that ends soon."""
+        if not self._is_looking:
+            self._is_looking = True
+            self._looks.put(self._seen)
+            return
+        if not self._is_kept_waiting:
+            self._is_kept_waiting = True
+            log.warning("certificate files cannot be looked at, their disk hangs", file=str(self._settings.tls_certificate))
         self._warn()
 
-    def _take_new(self) -> None:
-        try:
-            loaded = _load(self._settings)
-            if loaded.ends_at <= datetime.now(UTC) < self._loaded.ends_at:
-                raise CertificateError(f"tls_certificate: {self._settings.tls_certificate} has expired at {_when(loaded.ends_at)}")
-        except CertificateError as error:
-            log.error("new certificate cannot be used, the old one stays", cause=str(error), old_until=_when(self.ends_at))
-            return
-        self._loaded = loaded
-        self._warned_at = None
-        log.info("certificate changed", file=str(self._settings.tls_certificate), until=_when(self.ends_at))
+    def _run(self) -> None:
+        while (seen := self._looks.get()) is not None:
+            found: Loaded | Exception | None = None
+            now = seen
+            try:
+                now = signature(self._settings)
+                if now != seen:
+                    found = load(self._settings)
+            except Exception as error:
+                # Whatever it is: a look that has no end would be the last one.
+                found = error
+            self._reactor.callFromThread(self._looked, now, found)
+
+    def _looked(self, seen: Signature, found: Loaded | Exception | None) -> None:
+        self._is_looking = self._is_kept_waiting = False
+        self._seen = seen
+        if isinstance(found, Loaded) and found.ends_at <= datetime.now(UTC) < self.ends_at:
+            found = CertificateError(f"tls_certificate: {self._settings.tls_certificate} has expired at {_when(found.ends_at)}")
+        if isinstance(found, Loaded):
+            self._loaded = found
+            self._warned_at = None
+            log.info("certificate changed", file=str(self._settings.tls_certificate), until=_when(self.ends_at))
+        elif found is not None:
+            log.error("new certificate cannot be used, the old one stays", cause=str(found), old_until=_when(self.ends_at))
+        self._warn()
 
     def _warn(self) -> None:
-        left, now = self.ends_at - datetime.now(UTC), self._clock.seconds()
+        left, now = self.ends_at - datetime.now(UTC), self._reactor.seconds()
         if left > WARN_BEFORE or (self._warned_at is not None and now < self._warned_at + WARN_EVERY_SECONDS):
             return
         self._warned_at = now
@@ -128,17 +137,6 @@ class Certificates:
             log.warning("certificate expires soon", file=str(self._settings.tls_certificate), until=_when(self.ends_at))
         else:
             log.error("certificate has expired", file=str(self._settings.tls_certificate), until=_when(self.ends_at))
-
-    def _signature(self) -> list[tuple[int, int, int]]:
-        """What differs when a file was written or replaced."""
-        signature = []
-        for path in (self._settings.tls_certificate, self._settings.tls_key, self._settings.tls_client_ca):
-            try:
-                status = path.stat() if path else None
-            except OSError:
-                status = None
-            signature.append((status.st_mtime_ns, status.st_size, status.st_ino) if status else (0, 0, 0))
-        return signature
 
 
 class TlsProtocol(TLSMemoryBIOProtocol):
@@ -180,84 +178,6 @@ class TlsFactory(TLSMemoryBIOFactory):
     def refused(self, peer: str, cause: str, error: SSL.Error) -> None:
         self._statistics.count(f"tls.refused.{cause}")
         self._seldom.say(log.warning, "TLS refused", cause, peer=peer, error=_said(error))
-
-
-def _load(settings: Settings) -> _Loaded:
-    """
-    Raises: CertificateError
-    """
-    certificate, key = settings.tls_certificate, settings.tls_key
-    assert certificate is not None
-    chain = _certificates("tls_certificate", certificate)
-    context = _context(settings)
-    context.use_certificate(chain[0])
-    for further in chain[1:]:
-        context.add_extra_chain_cert(further)
-    _use_key(context, "tls_key" if key else "tls_certificate", key or certificate, certificate)
-    if settings.tls_client_ca is not None:
-        _ask_for_certificates(context, settings.tls_client_ca, settings.tls_require_client)
-    context.set_cipher_list(CIPHERS)
-    return _Loaded(context, chain[0].not_valid_after_utc)
-
-
-def _context(settings: Settings) -> SSL.Context:
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(MINIMUM[settings.tls_minimum])
-    # No tickets: a resumed session would have its device's certificate from before, and links are long.
-    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_TICKET)
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    context.set_session_id(b"iotgw")
-    # Buffers of links that are silent are some 30 kB each.
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    return context
-
-
-def _use_key(context: SSL.Context, setting: str, path: Path, certificate: Path) -> None:
-    try:
-        context.use_privatekey(load_pem_private_key(_read(setting, path), None))  # type: ignore[arg-type]
-    except TypeError as error:
-        raise CertificateError(f"{setting}: the key in {path} has a password: give one without") from error
-    except ValueError as error:
-        raise CertificateError(f"{setting}: {path} holds no private key in PEM form") from error
-    except SSL.Error as error:
-        raise CertificateError(f"{setting}: the key in {path} is not the one of {certificate}") from error
-    try:
-        context.check_privatekey()
-    except SSL.Error as error:
-        raise CertificateError(f"{setting}: the key in {path} is not the one of {certificate}") from error
-
-
-def _ask_for_certificates(context: SSL.Context, path: Path, is_required: bool) -> None:
-    authorities = _certificates("tls_client_ca", path)
-    store = context.get_cert_store()
-    assert store is not None
-    for authority in authorities:
-        store.add_cert(crypto.X509.from_cryptography(authority))
-    # Devices that have several certificates choose by these names.
-    context.load_client_ca(str(path).encode())
-    flags = SSL.VERIFY_PEER | SSL.VERIFY_CLIENT_ONCE
-    context.set_verify(flags | SSL.VERIFY_FAIL_IF_NO_PEER_CERT if is_required else flags, _verified)
-
-
-def _verified(connection: SSL.Connection, certificate: crypto.X509, code: int, depth: int, is_good: int) -> bool:
-    if not is_good:
-        connection.get_app_data().refusal = _BY_CODE.get(code, "certificate")
-    return bool(is_good)
-
-
-def _certificates(setting: str, path: Path) -> Sequence[x509.Certificate]:
-    try:
-        found = x509.load_pem_x509_certificates(_read(setting, path))
-    except ValueError as error:
-        raise CertificateError(f"{setting}: {path} holds no certificate in PEM form") from error
-    return found
-
-
-def _read(setting: str, path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CertificateError(f"{setting}: {path} cannot be read ({error.strerror})") from error
 
 
 def _said(error: SSL.Error) -> str:

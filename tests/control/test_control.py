@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
+import os
 import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ import redis
 from iotgw.stack import gateway_command
 from tasks.contract import DEFAULT_QUEUE, mailbox
 from tests.processes import wait_until
+from tests.scheduling import kept_seconds
 from tests.servers import Child
 from tests.stacks import RunningStack, listening
 from tests.test_end_to_end import CAPTURES, Terminal
@@ -89,23 +93,34 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 only_redis = pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
 
 
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """The tests' own heap is large: to look through it takes as long as what is measured."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
 def test_health_is_told_in_20_ms_while_a_task_of_2_seconds_is_waited_for(parts: Parts, pool: ThreadPoolExecutor):
     parts.start_worker()
     assert parts.caller.run("tests.echo", 1)[0] == 200
+    both = (os.getpid(), parts.gateway.process.pid)
     began = time.monotonic()
     waiting: Future[tuple[int, Any]] = pool.submit(parts.caller.run, "tests.wait", 2)
-    took = []
+    took, blamed = [], []
     while not waiting.done():
-        before = time.monotonic()
+        kept, before = kept_seconds(both), time.monotonic()
         assert parts.caller.ask("GET", "/healthz") == (200, {"status": "ok"})
         took.append(time.monotonic() - before)
+        blamed.append(took[-1] - (kept_seconds(both) - kept))
     assert waiting.result() == (200, {"result": "waited 2 s"})
     assert time.monotonic() - began >= 2
-    # A loop that waits for anything has one answer that takes as long. What others do on this machine may keep a few of hundreds.
-    took.sort()
     assert len(took) >= 50
-    assert took[len(took) * 95 // 100] < 0.02
-    assert took[-1] < 0.5
+    assert median(took) < 0.02
+    # Every one, but for what others on this machine took. That excuses nothing that the gateway does: a loop that waits is
+    # not ready to run, and one that computes has its core.
+    assert max(blamed) < 0.02
 
 
 def test_what_becomes_of_a_task_is_told_whatever_it_is(parts: Parts):
@@ -199,6 +214,7 @@ def test_a_stack_makes_itself_a_token(start_child: Callable[..., Child], tmp_pat
     stack.child.wait_until(lambda: "control over HTTP" in stack.child.output(), "control is there")
     path = tmp_path / "var/control-token"
     assert path.stat().st_mode & 0o777 == 0o600
+    assert f", its token in {path}\n" in stack.child.output()
     line = next(line for line in stack.child.output().splitlines() if "control over HTTP" in line)
     caller = Caller(json.loads(line[line.index("{") :])["port"], path.read_text().strip())
     stack.child.wait_until(lambda: caller.run("tasks.devices.summary", "jt808", "1")[0] == 200, "its worker takes calls")

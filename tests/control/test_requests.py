@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -284,3 +286,20 @@ def test_only_so_many_connections_are_open_at_once(desk: Desk):
     protocols[0].makeConnection(StringTransport())
     protocols[0].connectionLost(connectionDone)
     assert site.buildProtocol(address) is not None
+
+
+def test_a_connection_that_ended_is_freed_without_the_garbage_collector(desk: Desk):
+    address = IPv4Address("TCP", "127.0.0.1", 1)
+    connection, transport = make_site(desk.reach, desk.house.clock).buildProtocol(address), StringTransport(peerAddress=address)
+    gc.disable()
+    try:
+        connection.makeConnection(transport)
+        connection.dataReceived(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert transport.value().startswith(b"HTTP/1.1 200 ")
+        transport.unregisterProducer()
+        connection.connectionLost(connectionDone)
+        freed = weakref.ref(connection)
+        del connection, transport
+        assert freed() is None
+    finally:
+        gc.enable()

@@ -65,7 +65,7 @@ def test_a_million_addresses_leave_tables_as_they_were():
     assert len(many.bans) == 1000
     assert len(many._opened) <= 65_536
     assert len(many._offences) <= 65_536
-    kept = [*many._opened._full_at, *many._offences._counts, *many.bans.by_name]
+    kept = [*many._opened._until, *many._offences._counts, *many.bans.by_name]
     assert sum(map(sys.getsizeof, kept)) < 16 << 20
 
 

@@ -6,23 +6,31 @@
 | no TLS on a TLS port, an old version | test_what_is_no_tls_is_refused, test_an_old_version_is_refused |
 | a certificate is replaced | test_new_files_are_taken_without_a_restart |
 | its replacement is broken | test_files_that_cannot_be_used_leave_the_old_certificate |
+| its files' disk hangs | test_while_a_disk_hangs_devices_are_served, test_a_disk_that_hangs_does_not_keep_the_process |
 | our certificate expires | test_a_certificate_that_ends_soon_or_has_ended_is_said_every_day |
 """
 
 from __future__ import annotations
 
+import os
 import ssl
+import subprocess
+import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 from twisted.internet.task import Clock
 
+from iotgw.certificatefiles import CertificateError
 from iotgw.reactor import WriteThroughServer
-from iotgw.tls import CertificateError, Certificates, TlsProtocol
+from iotgw.tls import Certificates, TlsProtocol
 from settings import Settings
 from tests.certificates import Authority
 from tests.iotgw.test_accepting import PROXY, Listener, listen, only_link  # noqa: F401 (a fixture)
@@ -66,6 +74,22 @@ class Device:
         certificate = self.socket.getpeercert()
         assert certificate is not None
         return str(certificate["serialNumber"])
+
+
+def look(listener: Listener) -> None:
+    """Have the files looked at, and serve links until they are."""
+    certificates = listener.listeners._certificates
+    assert certificates is not None
+    turn_until(listener, lambda: not certificates._is_looking)
+    certificates.look()
+    turn_until(listener, lambda: not certificates._is_looking)
+
+
+def turn_until(listener: Listener, is_so: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < until
+        listener.turn(is_so)
 
 
 def assert_refused(device: Device, cause: str, listener: Listener) -> None:
@@ -204,7 +228,7 @@ def test_new_files_are_taken_without_a_restart(listen):  # noqa: F811
     listener = listen("tls")
     before = Device(listener, listener.authority.client())
     listener.authority.sign("gateway", days=40)
-    listener.listeners._certificates.look()
+    look(listener)
     after = Device(listener, listener.authority.client())
     assert before.certificate_number != after.certificate_number
     assert before.ask(b"one 1 a\n") == b"one:1 STORED\n", "the old link goes on"
@@ -219,7 +243,7 @@ def test_a_new_authority_counts_for_new_links(listen, tmp_path):  # noqa: F811
     before = Device(listener, listener.authority.client(old.sign("old-device")))
     assert before.ask(b"one 1 a\n") == b"one:1 STORED\n"
     trusted.write_bytes(new.path.read_bytes() + b"\n")
-    listener.listeners._certificates.look()
+    look(listener)
     assert Device(listener, listener.authority.client(new.sign("new-device"))).ask(b"two 1 a\n") == b"two:1 STORED\n"
     assert before.ask(b"one 1 b\n") == b"one:2 STORED\n"
     late = Device(listener, listener.authority.client(old.sign("old-device")))
@@ -238,25 +262,73 @@ def test_a_device_that_goes_without_tls_s_goodbye_is_a_link_that_ended(listen): 
     assert {name for name in counted if name.startswith(("tls", "links.closed"))} == {"links.closed.peer"}
 
 
-def certificates(folder: Path, **settings: Any) -> tuple[Certificates, Clock]:
-    clock = Clock()
-    made = Certificates(Settings(tls_certificate=folder / "gateway.pem", **settings), clock)
-    made.start()
-    return made, clock
+class ThreadedClock(Clock):
+    """A clock that takes calls from threads, and makes them when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]] = SimpleQueue()
+
+    def callFromThread(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self._told.put((function, arguments))
+
+    def turn(self) -> None:
+        """Wait for one call, and make it."""
+        function, arguments = self._told.get(timeout=10)
+        function(*arguments)
 
 
-def test_files_are_looked_at_every_minute(tmp_path):
+class Held:
+    """Certificates whose clock stands still, looked at once."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.clock = ThreadedClock()
+        self.certificates = Certificates(Settings(tls_certificate=folder / "gateway.pem", **settings), self.clock)
+        self.certificates.start()
+        self.clock.turn()
+
+    @property
+    def ends_at(self) -> Any:
+        return self.certificates.ends_at
+
+    def pass_minutes(self, number: int) -> None:
+        """With the look that each of them brings."""
+        for _ in range(number):
+            self.clock.advance(60)
+            self.clock.turn()
+
+    def stop(self) -> None:
+        self.certificates.stop()
+        self.certificates._thread.join(10)
+        assert not self.certificates._thread.is_alive()
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Iterator[Callable[..., Held]]:
+    held: list[Held] = []
+
+    def start(**settings: Any) -> Held:
+        held.append(Held(tmp_path, **settings))
+        return held[-1]
+
+    yield start
+    for one in held:
+        one.stop()
+
+
+def test_files_are_looked_at_every_minute(tmp_path, hold):
     authority = Authority(tmp_path)
     authority.sign("gateway", days=30)
-    held, clock = certificates(tmp_path)
+    held = hold()
     first = held.ends_at
     authority.sign("gateway", days=60)
-    clock.advance(59)
-    assert held.ends_at == first
-    clock.advance(1)
+    held.clock.advance(59)
+    held.clock.advance(1)
+    assert held.ends_at == first, "a look ends in the reactor only"
+    held.clock.turn()
     assert held.ends_at > first
-    held.stop()
-    assert not clock.getDelayedCalls()
+    held.certificates.stop()
+    assert not held.clock.getDelayedCalls()
 
 
 def spoil(folder: Path, how: str) -> str:
@@ -282,52 +354,66 @@ def spoil(folder: Path, how: str) -> str:
 
 
 @pytest.mark.parametrize("how", ["gone", "empty", "half", "no key", "another key"])
-def test_files_that_cannot_be_used_leave_the_old_certificate(tmp_path, how):
+def test_files_that_cannot_be_used_leave_the_old_certificate(tmp_path, hold, how):
     authority = Authority(tmp_path)
     authority.sign("gateway", key_in="gateway.key")
-    held, clock = certificates(tmp_path, tls_key=tmp_path / "gateway.key")
+    held = hold(tls_key=tmp_path / "gateway.key")
     first = held.ends_at
     said = spoil(tmp_path, how)
     with capture_logs() as lines:
-        clock.pump([60] * 3)
+        held.pass_minutes(3)
     assert [(line["event"], line["log_level"], line["cause"]) for line in lines] == [
         ("new certificate cannot be used, the old one stays", "error", said)
     ], "once"
     assert held.ends_at == first
-    held.serverConnectionForTLS(object())  # type: ignore[arg-type]
+    held.certificates.serverConnectionForTLS(object())  # type: ignore[arg-type]
     authority.sign("gateway", days=90, key_in="gateway.key")
-    clock.advance(60)
+    held.pass_minutes(1)
     assert held.ends_at > first, "and files that can are taken"
     spoil(tmp_path, how)
     with pytest.raises(CertificateError) as caught:
-        certificates(tmp_path, tls_key=tmp_path / "gateway.key")
+        hold(tls_key=tmp_path / "gateway.key")
     assert str(caught.value) == said, "and at the start it is an error"
 
 
-def test_a_new_certificate_that_has_expired_does_not_replace_a_good_one(tmp_path):
+def test_files_that_break_the_look_itself_are_looked_at_again(tmp_path, hold, monkeypatch):
+    authority = Authority(tmp_path)
+    authority.sign("gateway", days=30)
+    held = hold()
+    first = held.ends_at
+    authority.sign("gateway", days=60)
+    with monkeypatch.context() as patched, capture_logs() as lines:
+        patched.setattr("iotgw.tls.signature", lambda settings: 1 / 0)
+        held.pass_minutes(1)
+    assert [line["cause"] for line in lines] == ["division by zero"]
+    held.pass_minutes(1)
+    assert held.ends_at > first
+
+
+def test_a_new_certificate_that_has_expired_does_not_replace_a_good_one(tmp_path, hold):
     authority = Authority(tmp_path)
     authority.sign("gateway")
-    held, clock = certificates(tmp_path)
+    held = hold()
     first = held.ends_at
     authority.sign("gateway", days=-1)
     with capture_logs() as lines:
-        clock.advance(60)
+        held.pass_minutes(1)
     assert held.ends_at == first
     assert "has expired at" in lines[0]["cause"]
 
 
 @pytest.mark.parametrize(("days", "said"), [(13, "certificate expires soon"), (-1, "certificate has expired")])
-def test_a_certificate_that_ends_soon_or_has_ended_is_said_every_day(tmp_path, days, said):
+def test_a_certificate_that_ends_soon_or_has_ended_is_said_every_day(tmp_path, hold, days, said):
     authority = Authority(tmp_path)
     authority.sign("gateway", days=days)
     with capture_logs() as lines:
-        held, clock = certificates(tmp_path)
-        clock.pump([60] * 60 * 24 * 2)
+        held = hold()
+        held.pass_minutes(60 * 24 * 2)
     assert [line["event"] for line in lines] == [said] * 3
     assert lines[0]["until"] == held.ends_at.isoformat(timespec="seconds")
     authority.sign("gateway", days=90)
     with capture_logs() as lines:
-        clock.pump([60] * 60 * 24)
+        held.pass_minutes(60 * 24)
     assert [line["event"] for line in lines] == ["certificate changed"]
 
 
@@ -335,6 +421,82 @@ def test_a_chain_is_sent_whole(listen, tmp_path):  # noqa: F811
     listener = listen("tls")
     path = tmp_path / "gateway.pem"
     path.write_bytes(path.read_bytes() + listener.authority.path.read_bytes())
-    listener.listeners._certificates.look()
+    look(listener)
     device = Device(listener, listener.authority.client())
     assert len(device.socket._sslobj.get_unverified_chain()) == 2
+
+
+class HangingDisk:
+    """Gives nothing of a file to whoever reads it, until it is let go on, or the test has failed for long."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._data = path, path.read_bytes()
+        path.unlink()
+        os.mkfifo(path)
+        self._patience = threading.Timer(60, self.go_on)
+        self._patience.daemon = True
+        self._patience.start()
+
+    def go_on(self) -> None:
+        self._patience.cancel()
+        # Open for both, it waits for no reader.
+        pipe = os.open(self._path, os.O_RDWR)
+        os.write(pipe, self._data)
+        os.close(pipe)
+
+
+def test_while_a_disk_hangs_devices_are_served(listen, tmp_path):  # noqa: F811
+    ours = Authority(tmp_path, "ours")
+    settings = {"tls_certificate": ours.sign("served", key_in="served.key"), "tls_key": tmp_path / "served.key"}
+    listener = listen("tls", **settings)
+    certificates = listener.listeners._certificates
+    look(listener)
+    first = certificates.ends_at
+    disk = HangingDisk(ours.sign("served", days=40, key_in="served.key"))
+    with capture_logs() as lines:
+        for _ in range(3):
+            certificates.look()
+            assert Device(listener, ours.client()).ask(b"dev 1 a\n").endswith(b" STORED\n")
+        assert certificates.ends_at == first
+        disk.go_on()
+        turn_until(listener, lambda: not certificates._is_looking)
+    said = [line["event"] for line in lines if "certificate" in line["event"]]
+    assert said == ["certificate files cannot be looked at, their disk hangs", "certificate changed"]
+    assert certificates.ends_at > first
+    Device(listener, ours.client()).ask(b"dev 1 a\n")
+
+
+def test_a_certificate_that_ends_is_said_while_its_disk_hangs_too(tmp_path, hold):
+    path = Authority(tmp_path).sign("gateway", days=13, key_in="gateway.key")
+    held = hold(tls_key=tmp_path / "gateway.key")
+    disk = HangingDisk(path)
+    with capture_logs() as lines:
+        held.clock.pump([60] * 60 * 24 * 2)
+    assert [line["event"] for line in lines if "expires" in line["event"]] == ["certificate expires soon"] * 2
+    disk.go_on()
+
+
+ENDS = """
+import sys
+from pathlib import Path
+from twisted.internet import reactor
+from iotgw.tls import Certificates
+from settings import Settings
+from tests.certificates import Authority
+from tests.iotgw.test_tls import HangingDisk
+
+folder = Path(sys.argv[1])
+path = Authority(folder).sign("gateway", key_in="gateway.key")
+certificates = Certificates(Settings(tls_certificate=path, tls_key=folder / "gateway.key"), reactor)
+HangingDisk(path)
+reactor.callWhenRunning(certificates.start)
+reactor.addSystemEventTrigger("during", "shutdown", certificates.stop)
+reactor.callWhenRunning(reactor.callLater, 0, reactor.stop)
+reactor.run()
+"""
+
+
+def test_a_disk_that_hangs_does_not_keep_the_process(tmp_path):
+    root = Path(__file__).parent.parent.parent
+    ended = subprocess.run([sys.executable, "-c", ENDS, tmp_path], cwd=root, timeout=40, check=False)
+    assert ended.returncode == 0
