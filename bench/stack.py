@@ -39,7 +39,7 @@ class Stack:
         # Asked to end, end as after Ctrl-C: with all parts stopped and their files removed.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         self.folder = Path(tempfile.mkdtemp(prefix="iotgw-bench-"))
-        self._settings = settings
+        self._own = {f"IOTGW_{name.upper()}": value for name, value in settings.items()}
         self._children: list[Child] = []
         self._database: PostgreSQL | None = None
         self.gateways: list[Gateway] = []
@@ -100,6 +100,15 @@ class Stack:
         with redis.Redis.from_url(self._broker_url, decode_responses=True) as client:
             return not list(self.folder.glob("spool-*/*.spool")) and not client.llen("ingest") and not client.hlen("unacked")
 
+    def restart_gateway(self) -> Gateway:
+        """Kill the only gateway and start it anew."""
+        (gateway,) = self.gateways
+        gateway.child.kill()
+        self._children.remove(gateway.child)
+        gateway.child.log.unlink()
+        self.gateways = [self._gateway(gateway.name, "bench-1")]
+        return self.gateways[0]
+
     def _one(self, statement: str, *values: object) -> int:
         assert self._database is not None
         with psycopg.connect(self._database_url) as connection:
@@ -128,7 +137,7 @@ class Stack:
             "IOTGW_DATABASE_URL": self._database_url,
             "IOTGW_LOG_FORMAT": "json",
             "IOTGW_STATISTICS_SECONDS": str(STATISTICS_SECONDS),
-            **{f"IOTGW_{name.upper()}": value for name, value in self._settings.items()},
+            **self._own,
         }
         environment = {**self.environment, **ENVIRONMENT}
         subprocess.run(command_line("migrate", ["--verbosity", "0"]), env=environment, cwd=ROOT, check=True)
@@ -141,7 +150,7 @@ class Stack:
     def _gateway(self, name: str, id: str) -> Gateway:
         port = free_port()
         endpoints = listening(jt808=f"tcp:{port}:backlog=4096:interface=127.0.0.1")
-        child = self._child(id, gateway_command(), {**self.environment, **endpoints, "IOTGW_GATEWAY_ID": id})
+        child = self._child(id, gateway_command(), {**self.environment, **endpoints, **self._own, "IOTGW_GATEWAY_ID": id})
         child.wait_until(lambda: '"listening"' in child.output(), f"{name} listens")
         return Gateway(name, child, port)
 
@@ -157,6 +166,7 @@ class Gateway:
     def __init__(self, name: str, child: Child, port: int) -> None:
         self.name = name
         self.port = port
+        self.child = child
         self.pid = child.process.pid
         self._log = child.log
         self._offset = 0
