@@ -24,7 +24,7 @@ from iotgw.keepalive import keep_alive, send_at_once
 from iotgw.patience import Patience
 from iotgw.sessions import Session
 from iotgw.strangers import LONGEST, recognise
-from protocols import DeviceProtocol, Event, Malformed, Message, Outcome
+from protocols import DeviceProtocol, Event, Malformed, Message, Outcome, Send
 from settings import AckRule
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ class Link(Protocol):
                 self._count_malformed(event)
                 if not self.is_open:
                     return
-            else:
+            elif isinstance(event, Send):
                 self.transport.write(event.data)
                 self._gateway.statistics.count("sends")
                 self._gateway.statistics.sent_bytes += len(event.data)

@@ -4,7 +4,7 @@ Nothing in here opens a socket, reads a clock, starts a thread, logs or touches 
 same code opens frames in the gateway, decodes bodies in the workers and plays the device in the simulator.
 """
 
-from protocols.message import Event, Malformed, Message, Outcome, Send
+from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send
 from protocols.protocol import Codec, DeviceProtocol
 from protocols.report import Decoded, DecodeError, Report
 from protocols.terminal import Acked, Camera, Made, Moment, Terminal, TerminalEvent
@@ -22,6 +22,7 @@ __all__ = [
     "Message",
     "Moment",
     "Outcome",
+    "RawFrame",
     "Report",
     "Send",
     "Terminal",

@@ -31,7 +31,7 @@ from protocols.jt808.messages import answer_of
 from protocols.jt808.parts import Missing, Reassembly, Repeated
 from protocols.jt808.rows import PLATFORM_GENERAL_RESPONSE, Answer
 from protocols.jt808.terminal_management import SUB_PACKET_REQUEST
-from protocols.message import Event, Malformed, Message, Outcome, Send
+from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send
 
 MAX_RUN_BYTES = 4096
 """Between two flags. The longest frame has 1,045 bytes, each of which may have been escaped to two."""
@@ -40,9 +40,10 @@ MAX_RUN_BYTES = 4096
 class JT808Codec:
     """One link. The platform numbers its own messages on it from 0 on."""
 
-    __slots__ = ("_address", "_downlink", "_identity", "_reassembly", "_splitter")
+    __slots__ = ("_address", "_downlink", "_identity", "_reassembly", "_splitter", "is_watched")
 
     def __init__(self) -> None:
+        self.is_watched = False
         self._splitter = DelimitedSplitter(FLAG, MAX_RUN_BYTES)
         self._reassembly = Reassembly()
         self._downlink = Downlink()
@@ -56,6 +57,9 @@ class JT808Codec:
     def receive(self, data: bytes, now: float) -> Sequence[Event]:
         events: list[Event] = []
         for run in self._splitter.feed(data):
+            if self.is_watched:
+                # Between flags of its own, though it may share them with its neighbours.
+                events.append(RawFrame(run.raw if isinstance(run, Malformed) else FLAG + run + FLAG))
             if isinstance(run, Malformed):
                 events.append(run)
                 continue

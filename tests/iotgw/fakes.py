@@ -16,7 +16,7 @@ from iotgw.batch import Batch
 from iotgw.gateway import Gateway
 from iotgw.link import Link
 from iotgw.routetable import Answer, Claim
-from protocols import Decoded, Event, Malformed, Message, Outcome, Send
+from protocols import Decoded, Event, Malformed, Message, Outcome, RawFrame, Send
 from settings import Settings
 from tasks.contract import Receipt
 
@@ -49,12 +49,17 @@ class LineCodec:
     deadline: float | None = None
 
     def __init__(self) -> None:
+        self.is_watched = False
         self._rest = b""
         self._sequence = 0
 
     def receive(self, data: bytes, now: float) -> Sequence[Event]:
         *lines, self._rest = (self._rest + data).split(b"\n")
-        return [self._event(line) for line in lines]
+        events: list[Event] = []
+        for line in lines:
+            events += [RawFrame(line + b"\n")] if self.is_watched else []
+            events.append(self._event(line))
+        return events
 
     def wake(self, now: float) -> Sequence[Event]:
         raise AssertionError("it never asked for it")
