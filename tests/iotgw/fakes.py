@@ -16,9 +16,10 @@ from iotgw.batch import Batch
 from iotgw.gateway import Gateway
 from iotgw.link import Link
 from iotgw.routetable import Answer, Claim
+from iotgw.taps import TapEntry
 from protocols import Decoded, Event, Malformed, Message, Outcome, RawFrame, Send
 from settings import Settings
-from tasks.contract import Receipt
+from tasks.contract import Receipt, Tap
 
 
 class LineProtocol:
@@ -150,6 +151,21 @@ class FakeRouteTable:
         changed: Deferred[list[Answer]] = Deferred()
         self.changes.append((claims, releases, changed))
         return changed
+
+
+class FakeTapPublisher:
+    """Remembers what is published of devices that are watched, unless it has no room."""
+
+    def __init__(self) -> None:
+        self.entries: list[TapEntry] = []
+        self.has_room = True
+        self.on_lost: Callable[[Tap, int, int], None] = lambda tap, lines, not_shown: None
+        self.on_unheard: Callable[[Tap, int], None] = lambda tap, asked: None
+
+    def publish(self, entry: TapEntry) -> bool:
+        if self.has_room:
+            self.entries.append(entry)
+        return self.has_room
 
 
 class House:
