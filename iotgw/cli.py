@@ -201,6 +201,28 @@ def reference(protocol: DeviceProtocol, folder: Path, captures: Path | None) -> 
     print(f"{written} pages written to {folder}, {removed} removed")
 
 
+@main.command()
+@click.argument("protocol", type=ProtocolName())
+@click.argument("identity")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="How long; until Ctrl-C by default.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def tap(protocol: DeviceProtocol, identity: str, seconds: float | None, as_json: bool) -> None:
+    """Show what a device says and is told, as it happens, on whichever gateway it is.
+
+    What is shown may hold secrets of the device, such as its authentication code.
+    """
+    from iotgw.tapping import Tapping
+    from iotgw.watcher import Watcher, WatcherError
+    from tasks.contract import Tap
+
+    settings = _settings()
+    tapping = Tapping(Watcher(_redis_url(settings), Tap(protocol.name, identity)), as_json)
+    try:
+        tapping.run(seconds)
+    except WatcherError as error:
+        raise click.ClickException(str(error)) from error
+
+
 @main.command("settings")
 @click.option("--markdown", is_flag=True, help="As the table of docs/settings.md.")
 def settings_command(markdown: bool) -> None:
@@ -237,6 +259,14 @@ def _settings() -> Settings:
         for line in str(error).splitlines():
             click.echo(f"iotgw: {line}", err=True)
         raise SystemExit(2) from error
+
+
+def _redis_url(settings: Settings) -> str:
+    """Of the gateways that these settings are for: the one that is set, else that of the stack on this machine, if it runs."""
+    from iotgw.stack import private_redis_url
+
+    is_set = not settings.model_fields_set.isdisjoint(("redis_url", "redis_url_file"))
+    return settings.redis_url if is_set else private_redis_url(settings.var) or settings.redis_url
 
 
 def _protocols(settings: Settings) -> dict[str, DeviceProtocol]:

@@ -19,6 +19,7 @@ from iotgw.link import Link
 from iotgw.routes import Routes
 from iotgw.sessions import Session, Sessions
 from iotgw.statistics import Statistics
+from iotgw.taps import Taps
 from iotgw.wheel import TimerWheel
 from protocols import Message
 from settings import Settings
@@ -41,6 +42,7 @@ class Gateway:
         self.departures = Departures()
         self.routes = Routes(self.sessions, clock, self.statistics, self._replaced)
         self.admissions = Admissions(clock, self.statistics)
+        self.taps = Taps(self.sessions, clock, self.statistics)
         self.addresses = Addresses(settings)
         self.banned_devices: Bans[tuple[str, str]] = Bans(settings.max_bans)
         self.batches = Batches(settings, clock, self.statistics, publish, self._set_full)
@@ -63,6 +65,7 @@ class Gateway:
     def stop(self) -> None:
         self.wheel.stop()
         self.batches.stop()
+        self.taps.stop()
 
     def drain(self) -> Deferred[None]:
         """Read no more from devices; fires when all that was read is answered."""
@@ -115,6 +118,8 @@ class Gateway:
         self.addresses.opened(link.address)
         self.wheel.add(link)
         self.statistics.count("links.opened")
+        if self.taps:
+            self.taps.opened(link)
         if self.is_paused:
             link.set_reading(False)
 
@@ -130,6 +135,7 @@ class Gateway:
             self._tell_banned(link, cause)
         for identity in list(link.identities):
             self.end_session(link, identity, cause)
+        self.taps.closed(link)
         self.addresses.closed(link.address)
         self._tell_if_all_closed()
 
@@ -209,6 +215,8 @@ class Gateway:
             if not session.link.identities:
                 self.addresses.identified(session.link.address, True)
             session.link.identities.add(session.identity)
+            if self.taps:
+                self.taps.attach(session.link, session.identity)
             self.statistics.count("sessions.begun")
             log.debug("session begun", protocol=session.protocol, device=session.identity, peer=session.link.peer)
             self.routes.claim(session)
@@ -235,6 +243,7 @@ class Gateway:
             "addresses": len(self.addresses),
             "banned_addresses": len(self.addresses.bans),
             "banned_devices": len(self.banned_devices),
+            "taps": len(self.taps),
             **self.batches.snapshot(),
             **self.routes.snapshot(),
             **self.statistics.snapshot(),

@@ -25,11 +25,12 @@ from iotgw.keepalive import keep_alive, send_at_once
 from iotgw.patience import Patience
 from iotgw.sessions import Session
 from iotgw.strangers import LONGEST, recognise
-from protocols import DeviceProtocol, Event, Malformed, Message, Outcome
+from protocols import DeviceProtocol, Event, Malformed, Message, Outcome, Send
 from settings import AckRule
 
 if TYPE_CHECKING:
     from iotgw.gateway import Gateway
+    from iotgw.linktap import LinkTap
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +74,7 @@ class Link(Protocol):
         idle_seconds = gateway.settings.idle_timeouts.get(protocol.name, gateway.settings.idle_timeout_seconds)
         self.patience = Patience(idle_seconds, gateway.settings.identify_timeout_seconds)
         self._rates = gateway.message_rates(protocol.name)
+        self.tap: LinkTap | None = None
         self.cause = "peer"
         """What it is closed for, in a word; the peer does it unless somebody else says so."""
 
@@ -94,6 +96,8 @@ class Link(Protocol):
         except Exception:
             self._codec_failed()
             return
+        if self.tap is not None:
+            events = self.tap.heard(events)
         if self._first is not None and not self._is_welcome(data, events):
             return
         self._take(events, now)
@@ -102,7 +106,10 @@ class Link(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.is_open = False
         self._gateway.link_closed(self, self.cause)
-        for event in self._codec.end():
+        events = self._codec.end()
+        if self.tap is not None:
+            events = self.tap.heard(events)
+        for event in events:
             if isinstance(event, Malformed):
                 self._gateway.statistics.count(f"malformed.{event.cause}")
 
@@ -173,11 +180,18 @@ class Link(Protocol):
     def _write_acks(self, settled: list[tuple[Message, Outcome]]) -> None:
         time = self._gateway.wall_time()
         ack = self._codec.ack
-        acks = b"".join([ack(message, outcome, time) for message, outcome in settled])
-        if acks:
-            self.transport.write(acks)
+        acks = [ack(message, outcome, time) for message, outcome in settled]
+        if self.tap is not None:
+            self.tap.answered(settled, acks)
+        if data := b"".join(acks):
+            self.transport.write(data)
             self._gateway.statistics.count("acks", len(settled))
-            self._gateway.statistics.sent_bytes += len(acks)
+            self._gateway.statistics.sent_bytes += len(data)
+
+    def watch(self, tap: LinkTap | None) -> None:
+        """Have somebody look at what comes and goes, or nobody any more."""
+        self.tap = tap
+        self._codec.is_watched = tap is not None
 
     def end_session(self, identity: str, cause: str) -> None:
         """A device has left, or may not come in any more: its next message knocks again."""
@@ -323,7 +337,7 @@ class Link(Protocol):
                 self._count_malformed(event)
                 if not self.is_open:
                     return
-            else:
+            elif isinstance(event, Send):
                 self.transport.write(event.data)
                 self._gateway.statistics.count("sends")
                 self._gateway.statistics.sent_bytes += len(event.data)
@@ -346,7 +360,10 @@ class Link(Protocol):
 
     def _wake_codec(self, now: float) -> None:
         try:
-            self._take(self._codec.wake(now), now)
+            events = self._codec.wake(now)
+            if self.tap is not None:
+                events = self.tap.heard(events)
+            self._take(events, now)
         except Exception:
             self._codec_failed()
         if self.is_open:

@@ -1,8 +1,8 @@
-"""A gateway's own Redis stream: receipts, kicks and replies come in through it.
+"""A gateway's own Redis stream: receipts, kicks, replies and taps come in through it.
 
 Nothing is ever popped from a stream, so a reader that is cut off between reading and acting loses nothing: it
-reads on from the last entry it acted on. Replies alone are deleted when they are read: they may be large, and a gateway
-that starts anew waits for none of them.
+reads on from the last entry it acted on. Replies and taps are deleted when they are read: replies may be large, and a
+gateway that starts anew waits for none of them, nor does anybody wait for its taps.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from tasks.contract import (
     KICK_FIELD,
     RECEIPT_FIELD,
     REPLY_FIELD,
+    TAP_FIELD,
     BadPayloadError,
     Kick,
     Receipt,
     Reply,
+    Tap,
     mailbox,
     unpack_kicks,
     unpack_receipt,
     unpack_reply,
+    unpack_tap,
 )
 
 log = structlog.get_logger(__name__)
@@ -37,13 +40,16 @@ BLOCK_MS = 500
 ENTRIES_A_READ = 500
 RECONNECT_SECONDS = 0.5
 
-Told = Receipt | Kick | Reply
+Told = Receipt | Kick | Reply | Tap
 READ: dict[bytes, Callable[[bytes], Sequence[Told]]] = {
     RECEIPT_FIELD: lambda data: [unpack_receipt(data)],
     KICK_FIELD: unpack_kicks,
     REPLY_FIELD: lambda data: [unpack_reply(data)],
+    TAP_FIELD: lambda data: [unpack_tap(data)],
 }
 """What an entry's field says."""
+READ_ONCE = frozenset((REPLY_FIELD, TAP_FIELD))
+"""Fields of entries that are deleted when they are read."""
 
 _Stream = tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]
 """A stream's name and its entries, as id and fields."""
@@ -100,18 +106,18 @@ class Mailbox:
 
     def _read(self) -> list[Told]:
         told: list[Told] = []
-        replies: list[bytes] = []
+        read_once: list[bytes] = []
         # The client's types cover every protocol and setting of it at once; this is what ours answers.
         read = self._client.xread({self._stream: self._last_id}, count=ENTRIES_A_READ, block=BLOCK_MS)
         for _, entries in cast("list[_Stream]", read or []):
             for entry_id, fields in entries:
                 self._last_id = entry_id
                 told += self._said(entry_id, fields)
-                if REPLY_FIELD in fields:
-                    replies.append(entry_id)
+                if not READ_ONCE.isdisjoint(fields):
+                    read_once.append(entry_id)
         self.read_at = time.monotonic()
-        if replies:
-            self._client.xdel(self._stream, *replies)
+        if read_once:
+            self._client.xdel(self._stream, *read_once)
         return told
 
     def _said(self, entry_id: bytes, fields: dict[bytes, bytes]) -> Iterator[Told]:

@@ -24,12 +24,13 @@ from iotgw.offload import Offload
 from iotgw.publisher import Publisher
 from iotgw.routetable import RouteTable
 from iotgw.spool import Spool
+from iotgw.tappublisher import TapPublisher
 from protocols import DeviceProtocol
 from protocols.registry import RegistryError, registered
 from settings import AckRule, Admission, Settings, SettingsError
 from settings.load import exit_with, load_or_exit
 from settings.logs import configure
-from tasks.contract import Kick, Reply
+from tasks.contract import Kick, Reply, Tap
 
 if TYPE_CHECKING:
     from iotgw.control import Control
@@ -67,6 +68,8 @@ class GatewayService(Service):
             self.gateway.batches.overflow_into(self._spool)
         self._routes = RouteTable(settings.redis_url, settings.gateway_id, uuid4().hex[:12], reactor, self.gateway.statistics)
         self.gateway.routes.keep_in(self._routes)
+        self._tap_publisher = TapPublisher(settings.redis_url, settings.gateway_id, reactor)
+        self.gateway.taps.publish_with(self._tap_publisher)
         self._mailbox = Mailbox(settings.redis_url, settings.gateway_id, reactor, self._deliver)
         self.offload = Offload(settings.gateway_id, reactor, self.gateway.statistics, self._publisher.call)
         self._directory = RedisDirectory(settings.redis_url, reactor, self.offload)
@@ -85,6 +88,7 @@ class GatewayService(Service):
         self._routes.start()
         self._directory.start()
         self._publisher.start()
+        self._tap_publisher.start()
         if self._spool is not None:
             self._spool.open()
             self._spool.start()
@@ -129,6 +133,7 @@ class GatewayService(Service):
             yield self._control.stop()
         self._publisher.stop()
         self._mailbox.stop()
+        self._tap_publisher.stop()
         if self._statistics.running:
             self._statistics.stop()
         self.gateway.stop()
@@ -165,6 +170,8 @@ class GatewayService(Service):
                 self.gateway.routes.kicked(entry)
             elif isinstance(entry, Reply):
                 self.offload.receive(entry)
+            elif isinstance(entry, Tap):
+                self.gateway.taps.renew(entry)
             else:
                 self.gateway.batches.receive(entry)
 

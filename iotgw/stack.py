@@ -32,6 +32,8 @@ from tasks.contract import QUEUES
 
 LONGEST_SOCKET_PATH = 100
 """Linux ends the paths of Unix sockets at 107 bytes."""
+SOCKET = "redis.sock"
+"""In the folder of the private Redis; a link where its path would be too long."""
 FIRST_RESTART_SECONDS = 0.2
 LONGEST_RESTART_SECONDS = 5.0
 HEALTHY_SECONDS = 10.0
@@ -185,11 +187,13 @@ class Stack:
             return environment
         folder = self._var / "redis"
         folder.mkdir(mode=0o700, exist_ok=True)
-        socket = folder / "redis.sock"
+        socket = folder / SOCKET
+        socket.unlink(missing_ok=True)
         if len(os.fsencode(socket)) > LONGEST_SOCKET_PATH:
-            socket = Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="iotgw-"))) / "redis.sock"
+            link, socket = socket, Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="iotgw-"))) / SOCKET
+            link.symlink_to(socket)
         child = self._start("redis", redis_command(folder, socket), os.environ)
-        url = f"unix://{socket}?db=0"
+        url = _unix_url(socket)
         await self._wait_for_redis(child, url)
         return {**environment, "IOTGW_REDIS_URL": url}
 
@@ -225,6 +229,16 @@ def token_file(settings: Settings) -> Path | None:
     if settings.control_token:
         return settings.control_token_file
     return settings.var.absolute() / TOKEN_FILE
+
+
+def private_redis_url(var: Path) -> str | None:
+    """Of the stack that runs in this folder; None if none does, or it has been given a Redis."""
+    socket = (var / "redis" / SOCKET).resolve()
+    return _unix_url(socket) if socket.is_socket() else None
+
+
+def _unix_url(socket: Path) -> str:
+    return f"unix://{socket}?db=0"
 
 
 def redis_command(folder: Path, socket: Path) -> list[str]:

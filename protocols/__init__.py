@@ -5,7 +5,7 @@ same code opens frames in the gateway, decodes bodies in the workers and plays t
 """
 
 from protocols.credential import Credential
-from protocols.message import Event, Malformed, Message, Outcome, Send
+from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send
 from protocols.protocol import Codec, DeviceProtocol
 from protocols.report import Decoded, DecodeError, Report
 from protocols.terminal import Acked, Camera, Made, Moment, Terminal, TerminalEvent
@@ -24,6 +24,7 @@ __all__ = [
     "Message",
     "Moment",
     "Outcome",
+    "RawFrame",
     "Report",
     "Send",
     "Terminal",

@@ -1,4 +1,4 @@
-"""What comes out of a link's bytes: messages, bytes that are none, and what is to be sent at once."""
+"""What comes out of a link's bytes: messages, bytes that are none, what is to be sent at once, and frames for who watches."""
 
 from __future__ import annotations
 
@@ -44,7 +44,21 @@ class Send(NamedTuple):
     data: bytes
 
 
-Event = Message | Malformed | Send
+class RawFrame(NamedTuple):
+    """Bytes between two boundaries, as they came. The events that came of them follow; there may be none.
+
+    Only a codec that is watched tells of frames.
+    """
+
+    raw: bytes
+
+    @classmethod
+    def of(cls, found: bytes | Malformed) -> RawFrame:
+        """Of what was cut out of a stream: whole, or as much as is kept of what is no frame."""
+        return cls(found.raw if isinstance(found, Malformed) else found)
+
+
+Event = Message | Malformed | Send | RawFrame
 
 
 class Outcome(IntEnum):

@@ -23,6 +23,9 @@ class Codec(Protocol):
     steady clock, whichever; the codec has no other.
     """
 
+    is_watched: bool
+    """Whether somebody looks at the link's frames: each is then an event, before those that come of it. False at first."""
+
     @property
     def deadline(self) -> float | None:
         """When it wants to be woken, by the clock of ``now``; None for never. Any call may move it.

@@ -82,6 +82,7 @@ class _Gateway(Collector):
             "addresses": ("Different addresses that have links", len(gateway.addresses)),
             "banned_addresses": ("Addresses that are banned", len(gateway.addresses.bans)),
             "banned_devices": ("Devices that are banned", len(gateway.banned_devices)),
+            "taps": ("Devices that somebody watches", len(gateway.taps)),
             "batches_in_flight": ("Batches without a receipt", batches.in_flight),
             "messages_collected": ("Messages that wait for their batch to leave", batches.collected),
             "admissions_waiting": ("Devices that wait to be asked for", gateway.admissions.waiting),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from construct import ConstructError
 
 from protocols.framing import SAMPLE_BYTES
-from protocols.message import Event, Malformed, Message, Outcome
+from protocols.message import Event, Malformed, Message, Outcome, RawFrame
 
 if TYPE_CHECKING:
     from protocols.declared.protocol import DeclaredProtocol
@@ -32,13 +32,20 @@ class DeclaredCodec:
     deadline = None
 
     def __init__(self, protocol: DeclaredProtocol, identity: str = "") -> None:
+        self.is_watched = False
         self._protocol = protocol
         self._splitter = protocol.frame.splitter()
         self._identity = identity
         self._next = 0
 
     def receive(self, data: bytes, now: float) -> Sequence[Event]:
-        return [raw if isinstance(raw, Malformed) else self._opened(raw) for raw in self._splitter.feed(data)]
+        events: list[Event] = []
+        for raw in self._splitter.feed(data):
+            if self.is_watched:
+                flag = self._protocol.frame.flag
+                events.append(RawFrame.of(raw if isinstance(raw, Malformed) else flag + raw + flag))
+            events.append(raw if isinstance(raw, Malformed) else self._opened(raw))
+        return events
 
     def wake(self, now: float) -> Sequence[Event]:
         return []

@@ -51,7 +51,7 @@ from protocols.gb32960.session import (
     VEHICLE_LOGIN,
     VEHICLE_LOGOUT,
 )
-from protocols.message import Event, Malformed, Message, Outcome, Send
+from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send
 
 _FROM_PLATFORM = range(0x80, 0xC0)
 """Commands that only a platform sends."""
@@ -68,6 +68,7 @@ class GB32960Codec:
     """The platform never speaks first."""
 
     def __init__(self, options: Options, identity: str = "") -> None:
+        self.is_watched = False
         self._options = options
         self._splitter = FrameSplitter(options.frame_limit_bytes)
         self._last = identity
@@ -77,6 +78,8 @@ class GB32960Codec:
     def receive(self, data: bytes, now: float) -> Sequence[Event]:
         events: list[Event] = []
         for found in self._splitter.feed(data):
+            if self.is_watched:
+                events.append(RawFrame.of(found))
             if isinstance(found, Malformed):
                 events.append(found)
                 if again := self._ask_again(found):

@@ -50,7 +50,7 @@ from protocols.gt06.rows import Answer
 from protocols.gt06.session import IMEI_BYTES, LOGIN, ZONE_BYTES
 from protocols.gt06.stops import StopSplitter, bare_size, told_size
 from protocols.gt06.transfers import PHOTO, PHOTO_REQUEST, is_photo_part
-from protocols.message import Event, Malformed, Message, Outcome
+from protocols.message import Event, Malformed, Message, Outcome, RawFrame
 from protocols.rows import Direction
 
 BARE_LOGIN_BYTES, LOGIN_BYTES = 15, 18
@@ -69,6 +69,7 @@ class GT06Codec:
     """One link. The platform numbers its own messages on it from 1 on."""
 
     def __init__(self, options: Options, identity: str = "") -> None:
+        self.is_watched = False
         self._options = options
         self._identity = identity
         self._zone = self._default_zone = zone_word(options.zone_minutes)
@@ -144,6 +145,8 @@ class GT06Codec:
     def _open(self, data: bytes) -> list[Event]:
         events: list[Event] = []
         for found in self._splitter.feed(data) if self._splitter else ():
+            if self.is_watched:
+                events.append(RawFrame.of(found))
             if isinstance(found, Malformed):
                 events.append(found)
             elif self._is_bare:

@@ -31,7 +31,7 @@ from protocols.jt808.messages import answer_of
 from protocols.jt808.parts import Missing, Reassembly, Repeated
 from protocols.jt808.rows import PLATFORM_GENERAL_RESPONSE, Answer
 from protocols.jt808.terminal_management import SUB_PACKET_REQUEST
-from protocols.message import Event, Malformed, Message, Outcome, Send
+from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send
 
 MAX_RUN_BYTES = 4096
 """Between two flags. The longest frame has 1,045 bytes, each of which may have been escaped to two."""
@@ -43,9 +43,10 @@ class JT808Codec:
     With ``is_proven``, nothing is acked on it that comes from a terminal which has not shown its credential.
     """
 
-    __slots__ = ("_address", "_downlink", "_identity", "_is_proven", "_reassembly", "_splitter")
+    __slots__ = ("_address", "_downlink", "_identity", "_is_proven", "_reassembly", "_splitter", "is_watched")
 
     def __init__(self, *, is_proven: bool = False) -> None:
+        self.is_watched = False
         self._is_proven = is_proven
         self._splitter = DelimitedSplitter(FLAG, MAX_RUN_BYTES)
         self._reassembly = Reassembly()
@@ -60,6 +61,9 @@ class JT808Codec:
     def receive(self, data: bytes, now: float) -> Sequence[Event]:
         events: list[Event] = []
         for run in self._splitter.feed(data):
+            if self.is_watched:
+                # Between flags of its own, though it may share them with its neighbours.
+                events.append(RawFrame(run.raw if isinstance(run, Malformed) else FLAG + run + FLAG))
             if isinstance(run, Malformed):
                 events.append(run)
                 continue

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from protocols.framing import SAMPLE_BYTES
-from protocols.message import Event, Malformed, Message, Outcome
+from protocols.message import Event, Malformed, Message, Outcome, RawFrame
 from protocols.modbus import kinds
 from protocols.modbus.frame import is_mbap
 from protocols.modbus.line import Line
@@ -31,6 +31,7 @@ class ModbusCodec:
     """One link."""
 
     def __init__(self, maps: Maps, identity: str = "") -> None:
+        self.is_watched = False
         self._maps = maps
         self._line: Line | None = None
         self._buffer = bytearray()
@@ -52,6 +53,7 @@ class ModbusCodec:
         if self._line is None and self._stranger:
             self._line = Line(unmapped_dtu("mbap" if is_mbap(data) else "rtu"), self._stranger, b"")
         if self._line is not None:
+            self._line.is_watched = self.is_watched
             return self._line.receive(data, now)
         events = self._quiet(now)
         self._buffer += data
@@ -60,7 +62,10 @@ class ModbusCodec:
 
     def wake(self, now: float) -> Sequence[Event]:
         self._now = now
-        return self._quiet(now) if self._line is None else self._line.wake(now)
+        if self._line is None:
+            return self._quiet(now)
+        self._line.is_watched = self.is_watched
+        return self._line.wake(now)
 
     def ack(self, message: Message, outcome: Outcome, time: datetime) -> bytes:
         """Nothing to send, ever: Modbus has no answer. What is stored lets polling begin, and go on."""
@@ -118,7 +123,9 @@ class ModbusCodec:
         before, packet, behind = bytes(self._buffer[:at]), bytes(self._buffer[at:end]), bytes(self._buffer[end:])
         self._buffer = bytearray()
         self._line = Line(dtu, dtu.identity(packet), packet, now)
-        events: list[Event] = [Malformed("garbage", before)] if before.strip(BLANKS) else []
+        self._line.is_watched = self.is_watched
+        events = [*self._frame(before), Malformed("garbage", before)] if before.strip(BLANKS) else []
+        events += self._frame(packet)
         events.append(Message(self._line.identity, kinds.REGISTRATION, 0, b"", packet))
         return events + (self._line.receive(behind, now) if behind else [])
 
@@ -129,5 +136,8 @@ class ModbusCodec:
         left, self._buffer = bytes(self._buffer), bytearray()
         # A heartbeat that many send does not say who this one is, but it is nothing bad either.
         if not left.strip(BLANKS) or self._maps.is_heartbeat(left.strip(BLANKS)):
-            return []
-        return [Malformed("unidentified", left[:SAMPLE_BYTES])]
+            return self._frame(left)
+        return [*self._frame(left), Malformed("unidentified", left[:SAMPLE_BYTES])]
+
+    def _frame(self, raw: bytes) -> list[Event]:
+        return [RawFrame(raw)] if self.is_watched else []

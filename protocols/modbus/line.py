@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import blake2b
 
-from protocols.message import Event, Malformed, Message, Outcome, Send
+from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send
 from protocols.modbus import kinds
 from protocols.modbus.frame import Asked
 from protocols.modbus.pdu import Request
@@ -47,6 +47,7 @@ class Line:
         self.identity = identity
         self.units = {plan.unit: Unit(plan) for plan in dtu.plan.units}
         self.is_admitted = True
+        self.is_watched = False
         self.deadline: float | None = None
         self._stream = Stream(dtu.framing, (registration, *dtu.heartbeats) if registration else dtu.heartbeats)
         self._clients: list[Client] = []
@@ -230,6 +231,8 @@ class Line:
     def _take(self, found: Iterable[Found], now: float) -> list[Event]:
         events: list[Event] = []
         for kind, data in found:
+            if self.is_watched:
+                events.append(RawFrame(data))
             if kind is Kind.ANSWER:
                 events += self._answered(self.dtu.framing.unframed(data), now)
             elif kind is Kind.LATE:

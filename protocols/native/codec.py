@@ -28,7 +28,7 @@ from protocols.body import read
 from protocols.compiler import compile
 from protocols.fields import KeptText
 from protocols.framing import SAMPLE_BYTES, MarkedSplitter
-from protocols.message import Event, Malformed, Message, Outcome, Send
+from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send
 from protocols.native.downloads import Downloads, without_data
 from protocols.native.frame import HEAD_BYTES, MAX_FRAME_BYTES, MAX_PAYLOAD_BYTES, SHAPE, fault, frame, open_frame
 from protocols.native.messages import (
@@ -72,6 +72,7 @@ class NativeCodec:
     """One link. The platform numbers its own messages on it from 0 on."""
 
     def __init__(self, options: Options, identity: str = "") -> None:
+        self.is_watched = False
         self._options = options
         self._splitter = MarkedSplitter((SHAPE,), MAX_FRAME_BYTES, fault)
         self._identity = identity
@@ -89,6 +90,8 @@ class NativeCodec:
         chunks = 0
         self._downloads.now = now
         for found in self._splitter.feed(data):
+            if self.is_watched:
+                events.append(RawFrame.of(found))
             if isinstance(found, Malformed):
                 events.append(found)
                 continue

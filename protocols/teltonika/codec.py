@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from protocols.framing import SAMPLE_BYTES
-from protocols.message import Event, Malformed, Message, Outcome, Send
+from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send
 from protocols.teltonika.commands import ANY_IMEI, CODEC_12, CODEC_12_COMMAND, CODEC_14, CODEC_14_COMMAND, IMEI_BYTES
 from protocols.teltonika.messages import LOGIN
 from protocols.teltonika.records import RECORDS
@@ -39,6 +39,7 @@ class TeltonikaCodec:
     """One link. Which device it is, the IMEI packet says, once."""
 
     def __init__(self, identity: str = "", limit: int = PACKET_LIMIT_BYTES) -> None:
+        self.is_watched = False
         self.identity = identity
         self._stream = Stream(limit)
         self._commands = _Commands()
@@ -55,6 +56,8 @@ class TeltonikaCodec:
         self._commands.now = now
         events: list[Event] = []
         for whole in self._stream.feed(data):
+            if self.is_watched:
+                events.append(RawFrame.of(whole))
             if isinstance(whole, Malformed):
                 events.append(whole)
             elif not whole.startswith(PREAMBLE):

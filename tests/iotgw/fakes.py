@@ -17,10 +17,11 @@ from iotgw.batch import Batch
 from iotgw.gateway import Gateway
 from iotgw.link import Link
 from iotgw.routetable import Answer, Claim
-from protocols import Credential, Decoded, Event, Malformed, Message, Outcome, Send
+from iotgw.taps import TapEntry
+from protocols import Credential, Decoded, Event, Malformed, Message, Outcome, RawFrame, Send
 from protocols.credential import seal
 from settings import Settings
-from tasks.contract import Known, Receipt
+from tasks.contract import Known, Receipt, Tap
 
 
 class LineProtocol:
@@ -58,12 +59,17 @@ class LineCodec:
     deadline: float | None = None
 
     def __init__(self) -> None:
+        self.is_watched = False
         self._rest = b""
         self._sequence = 0
 
     def receive(self, data: bytes, now: float) -> Sequence[Event]:
         *lines, self._rest = (self._rest + data).split(b"\n")
-        return [self._event(line) for line in lines]
+        events: list[Event] = []
+        for line in lines:
+            events += [RawFrame(line + b"\n")] if self.is_watched else []
+            events.append(self._event(line))
+        return events
 
     def wake(self, now: float) -> Sequence[Event]:
         raise AssertionError("it never asked for it")
@@ -192,6 +198,21 @@ class FakeDirectory:
         waiting, self.waiting = self.waiting, []
         for devices, answer in waiting:
             answer.callback(self.answer(devices))
+
+
+class FakeTapPublisher:
+    """Remembers what is published of devices that are watched, unless it has no room."""
+
+    def __init__(self) -> None:
+        self.entries: list[TapEntry] = []
+        self.has_room = True
+        self.on_lost: Callable[[Tap, int, int], None] = lambda tap, lines, not_shown: None
+        self.on_unheard: Callable[[Tap, int], None] = lambda tap, asked: None
+
+    def publish(self, entry: TapEntry) -> bool:
+        if self.has_room:
+            self.entries.append(entry)
+        return self.has_room
 
 
 class House:

@@ -10,8 +10,9 @@ import pytest
 from iotgw.directory import RedisDirectory
 from iotgw.publisher import Publisher
 from iotgw.routetable import RouteTable
+from iotgw.tappublisher import TapPublisher
 from protocols.registry import PROTOCOLS
-from tests.iotgw.fakes import FakeDirectory, FakePublisher, FakeRouteTable, LineCodec, LineProtocol
+from tests.iotgw.fakes import FakeDirectory, FakePublisher, FakeRouteTable, FakeTapPublisher, LineCodec, LineProtocol
 from tests.iotgw.test_simulator import LineTerminal
 
 
@@ -28,11 +29,12 @@ REAL_PROTOCOL = PROTOCOLS["jt808"]
         (FakePublisher, Publisher, ["publish"]),
         (FakeRouteTable, RouteTable, ["change"]),
         (FakeDirectory, RedisDirectory, ["remembered", "looked_up"]),
+        (FakeTapPublisher, TapPublisher, ["publish"]),
         (LineProtocol(), REAL_PROTOCOL, ["codec", "terminal", "decode", "kind_name", "ends_session", "credential"]),
         (LineCodec(), REAL_PROTOCOL.codec(), ["receive", "wake", "ack", "end"]),
         (LineTerminal("1"), REAL_PROTOCOL.terminal("1"), ["connect", "receive", "report", "send", "heartbeat"]),
     ],
-    ids=["publisher", "routes", "directory", "protocol", "codec", "terminal"],
+    ids=["publisher", "routes", "directory", "taps", "protocol", "codec", "terminal"],
 )
 def test_a_fake_takes_what_the_real_one_takes(fake: Any, real: Any, names: list[str]):
     for name in names:

@@ -14,7 +14,21 @@ import structlog
 
 from iotgw.mailbox import RECONNECT_SECONDS, Mailbox
 from protocols import Outcome
-from tasks.contract import KICK_FIELD, RECEIPT_FIELD, REPLY_FIELD, Fault, Kick, Receipt, Reply, mailbox, pack_receipt, pack_reply
+from tasks.contract import (
+    KICK_FIELD,
+    RECEIPT_FIELD,
+    REPLY_FIELD,
+    TAP_FIELD,
+    Fault,
+    Kick,
+    Receipt,
+    Reply,
+    Tap,
+    mailbox,
+    pack_receipt,
+    pack_reply,
+    pack_tap,
+)
 from tests.servers import Redis, wait_until
 
 
@@ -146,6 +160,21 @@ def test_replies_come_in_and_are_deleted(post: Post):
     assert [post.received.get(timeout=10) for _ in range(2)] == [reply, failed]
     assert post.read(1) == ["a"]
     wait_until(lambda: post.client.xlen(mailbox("gw")) == 1, "only the receipt is kept")
+
+
+def test_taps_come_in_and_are_deleted(post: Post):
+    post.client.xadd(mailbox("gw"), {TAP_FIELD: pack_tap(Tap("jt808", "13800138000"))})
+    assert post.received.get(timeout=10) == Tap("jt808", "13800138000")
+    wait_until(lambda: post.client.xlen(mailbox("gw")) == 0, "nothing is kept that a gateway would find when it starts")
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\x00", b"", msgpack.packb(["jt808"]), msgpack.packb(["jt808", ""]), msgpack.packb([1, "2"])]
+)
+def test_unreadable_taps_are_passed_over(post: Post, data: bytes):
+    post.client.xadd(mailbox("gw"), {TAP_FIELD: data})
+    post.write("a")
+    assert post.read(1) == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,14 @@ def test_when_the_stack_itself_is_killed_no_child_lives_on(stack):
     wait_until(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()], "all children are gone", 40)
 
 
+@pytest.mark.parametrize("folder", ["var", "long" * 25])
+def test_a_device_of_the_stack_can_be_watched_without_a_setting(start_child, tmp_path, folder: str):
+    stack = RunningStack(start_child, tmp_path / folder)
+    done = stack.command("tap", "jt808", "13800138000", "--seconds", "0.1")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("jt808 13800138000 has no session on any gateway"), "its private Redis is found"
+
+
 def test_a_second_stack_in_the_same_folder_is_refused(stack):
     second = stack.command("up")
     assert second.returncode == 1
