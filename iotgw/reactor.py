@@ -23,6 +23,9 @@ from twisted.internet.main import CONNECTION_LOST, installReactor
 from twisted.internet.tcp import Server
 from twisted.python import log
 
+MOST_EVENTS = 256
+"""Of one look. Stock takes all there are: when ten thousand devices come at once, what is due and what other threads bring,
+such as receipts, would wait for all of them. The kernel gives those that are left out the first place in the next look."""
 _TRY_AGAIN = (EWOULDBLOCK, ENOBUFS)
 
 
@@ -107,7 +110,7 @@ class GatewayReactor(EPollReactor):
         return port if addressFamily == socket.AF_UNIX else _writing_through(port)
 
     def doPoll(self, timeout: float | None) -> None:
-        events = self._poller.poll(timeout, len(self._selectables))
+        events = self._poller.poll(timeout, MOST_EVENTS)
         for number, event in events:
             selectable = self._selectables.get(number)
             if selectable is not None:

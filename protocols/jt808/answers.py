@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from construct import ConstructError
 
+from protocols.body import read
 from protocols.compiler import compile, fixed
 from protocols.fields import BcdTime
 from protocols.jt808.active_safety import FILE_UPLOADED_RESPONSE
@@ -33,6 +34,7 @@ from protocols.jt808.terminal_management import (
     SUCCESS,
 )
 from protocols.message import Message, Outcome
+from protocols.report import DecodeError
 
 _MEDIA_ID_BYTES = 4
 _COMPLETE = b"\0\0"
@@ -154,8 +156,8 @@ def shown_code(message: Message) -> str:
     if field is None:
         return ""
     try:
-        body = MESSAGES[message.kind].layout(message.body, is_2019(message.head)).parse(message.body)
-    except ConstructError:
+        body = read(MESSAGES[message.kind].layout(message.body, is_2019(message.head)), message.body)
+    except DecodeError:
         return ""
     code = str(body[field]).strip("\0 ")
     return code if code.isprintable() else ""

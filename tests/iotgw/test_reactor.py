@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.abstract import FileDescriptor
 
+from iotgw.reactor import MOST_EVENTS, GatewayReactor
 from iotgw.stack import gateway_command
 from tests.iotgw.reactor import SCENARIOS
 
@@ -89,3 +92,40 @@ def test_the_gateway_runs_on_it(tmp_path: Path):
     )
     assert "runs on iotgw.reactor" in child.stdout, child.stdout + child.stderr
     assert child.returncode == 0
+
+
+def test_what_is_due_does_not_wait_for_all_who_are_ready():
+    reactor = GatewayReactor()
+    count = MOST_EVENTS + 50
+    pairs = [socket.socketpair() for _ in range(count)]
+    heard: list[int] = []
+    due: list[int] = []
+
+    class Reader(FileDescriptor):
+        def __init__(self, own: socket.socket) -> None:
+            super().__init__(reactor)
+            self.own = own
+
+        def fileno(self) -> int:
+            return self.own.fileno()
+
+        def doRead(self) -> None:  # noqa: N802
+            if not heard:
+                reactor.callLater(0, lambda: due.append(len(heard)))
+            heard.append(len(self.own.recv(1)))
+
+    try:
+        for own, peer in pairs:
+            peer.send(b"x")
+            reactor.addReader(Reader(own))
+        while len(heard) < count:
+            reactor.runUntilCurrent()
+            reactor.doPoll(1)
+        assert due == [MOST_EVENTS]
+        assert heard == [1] * count, "everybody has its turn"
+    finally:
+        reactor.removeAll()
+        reactor._poller.close()
+        for pair in pairs:
+            for end in pair:
+                end.close()
