@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPFactory, Request
 
 from iotgw.control.openapi import document
+from iotgw.control.page import CONTENT_TYPE, page
 from iotgw.control.reach import Reach
 from iotgw.control.route import Answer, Asked, ControlError, Route, read_body, read_query
 from iotgw.control.routes import ROUTES
@@ -45,9 +46,13 @@ class ControlSite(HTTPFactory):
     def __init__(self, reach: Reach, reactor: Any) -> None:
         super().__init__(timeout=IDLE_SECONDS, reactor=reactor)
         self.reach = reach
-        served = Route("GET", "/openapi.json", "What there is: this document", lambda _: self.document, JSON)
-        self.routes = (*ROUTES, served)
-        self.document = json.dumps(document(self.routes)).encode()
+        self.routes = (
+            Route("GET", "/", "What there is, as a page", lambda _: self.page, CONTENT_TYPE, is_open=True),
+            *ROUTES,
+            Route("GET", "/openapi.json", "The same as a document for programs", lambda _: self.document, JSON, is_open=True),
+        )
+        described = document(self.routes)
+        self.document, self.page = json.dumps(described).encode(), page(described)
         self.token = reach.settings.control_token.encode()
 
     def buildProtocol(self, addr: Any) -> Any:
@@ -168,6 +173,9 @@ class ControlRequest(Request):
         self._set_header(b"Content-Type", kind.encode())
         self._set_header(b"Content-Length", str(len(data)).encode())
         self._set_header(b"Cache-Control", b"no-store")
+        # The page has a style and nothing else; what a device calls itself, in JSON, must not become one.
+        self._set_header(b"Content-Security-Policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+        self._set_header(b"X-Content-Type-Options", b"nosniff")
         self.write(data)  # type: ignore[no-untyped-call]
         self.finish()  # type: ignore[no-untyped-call]
 

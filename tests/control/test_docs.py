@@ -60,4 +60,4 @@ def test_it_has_the_metrics_that_it_names(desk: Desk):
 def test_it_shows_every_route(desk: Desk):
     shown = [command.partition("$GATEWAY")[2].partition("?")[0].rstrip('"') for command in COMMANDS]
     missing = [route.path for route in desk.site.routes if not any(route.match(path) is not None for path in shown)]
-    assert missing == ["/openapi.json"]
+    assert missing == ["/", "/openapi.json"]

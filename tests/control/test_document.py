@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+from html.parser import HTMLParser
 
 import pytest
 from openapi_spec_validator import validate
@@ -10,6 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from iotgw.control.routes import ROUTES
 from tests.control.desk import Desk
+
+OPEN = ("/", "/healthz", "/openapi.json")
+"""What tells nothing of the gateway but that it is there, and what it could be asked."""
 
 
 @pytest.fixture
@@ -24,12 +29,27 @@ def test_the_document_is_valid(desk: Desk):
 def test_it_describes_what_is_served_and_nothing_else(desk: Desk):
     paths = desk.get("/openapi.json").json["paths"]
     described = {(method.upper(), path) for path, operations in paths.items() for method in operations}
-    assert described == {(route.method, route.path) for route in ROUTES} | {("GET", "/openapi.json")}
+    assert described == {(route.method, route.path) for route in ROUTES} | {("GET", "/openapi.json"), ("GET", "/")}
     for method, path in described:
         values = re.sub(r"{(\w+)}", "none", path)
         answered = desk.ask(method, values, b"?")
         assert str(answered.status) in paths[path][method.lower()]["responses"], (method, path, answered)
-        assert desk.ask(method, values, token=None).status == (200 if path == "/healthz" else 401)
+        assert desk.ask(method, values, token=None).status == (200 if path in OPEN else 401)
+
+
+def test_the_page_has_every_operation_and_nothing_from_elsewhere(desk: Desk):
+    answered = desk.get("/", token=None)
+    assert answered.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in answered.headers["content-security-policy"]
+    told = HTMLParser()
+    sources: list[tuple[str, str | None]] = []
+    told.handle_starttag = lambda tag, attributes: sources.extend(pair for pair in attributes if pair[0] in ("src", "href"))  # type: ignore[method-assign]
+    told.feed(answered.text)
+    assert sources == [("href", "/openapi.json")]
+    for path, operations in desk.get("/openapi.json").json["paths"].items():
+        for method, operation in operations.items():
+            assert f"<b>{method.upper()}</b> {path}<" in answered.text
+            assert html.escape(operation["summary"]) in answered.text
 
 
 def test_names_of_operations_are_their_own(desk: Desk):
