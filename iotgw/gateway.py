@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from iotgw.batches import Batches, Publish
 from iotgw.departures import Departure, Departures
+from iotgw.evidence import Evidence
 from iotgw.limits import Addresses, Bans, Rates
 from iotgw.link import Link
 from iotgw.routes import Routes
@@ -43,6 +44,7 @@ class Gateway:
         self.banned_devices: Bans[tuple[str, str]] = Bans(settings.max_bans)
         self.batches = Batches(settings, clock, self.statistics, publish, self._set_full)
         self.batches.on_refused = self._refuse
+        self.evidence = Evidence(self, clock)
         self.is_paused = False
         self._is_draining = False
         self.now = clock.seconds
@@ -122,6 +124,7 @@ class Gateway:
         self.sessions.forget(link)
         self.wheel.discard(link)
         self.statistics.count(f"links.closed.{cause}")
+        self.evidence.closed(link, cause)
         if cause in OFFENCES and not link.identities and self.addresses.offended(link.address, cause, self.now()):
             self.statistics.count("bans.addresses")
             log.warning("address banned", address=link.address, cause=cause, seconds=self.settings.ban_seconds)
@@ -159,9 +162,10 @@ class Gateway:
             self._shut_out(session.link, identity, "kicked")
         return session is not None
 
-    def departed(self, link: Link, identity: str, cause: str) -> None:
-        """Remember why a device is not here."""
-        self.departures.add(link.protocol.name, identity, Departure(time.time(), cause, link.peer, link.ack_seconds))
+    def refused(self, link: Link, identity: str, cause: str) -> None:
+        """A device that has no session on this link may not come in, for a cause in a word: remember it."""
+        self._departed(link, identity, cause)
+        self.evidence.refused(link, identity, cause)
 
     def is_banned(self, link: Link, identity: str) -> bool:
         """Whether a message that came over a link is a banned device's, who then is shut out."""
@@ -169,7 +173,7 @@ class Gateway:
             return False
         self.statistics.count("messages.banned")
         if identity not in link.identities:
-            self.departed(link, identity, "banned")
+            self.refused(link, identity, "banned")
         self._shut_out(link, identity, "banned")
         return True
 
@@ -195,6 +199,7 @@ class Gateway:
             self.statistics.count("sessions.begun")
             log.debug("session begun", protocol=session.protocol, device=session.identity, peer=session.link.peer)
             self.routes.claim(session)
+            self.evidence.begun(session)
         if lost is not None:
             log.debug("newer link wins", protocol=lost.protocol, device=lost.identity, closed=lost.link.peer)
             self._replaced(lost)
@@ -207,8 +212,9 @@ class Gateway:
         ended = self.sessions.end(link.protocol.name, identity, link)
         if ended is not None:
             self.statistics.count("sessions.ended")
-            self.departed(link, identity, cause)
+            self._departed(link, identity, cause)
             self.routes.release(ended)
+            self.evidence.ended(ended, cause)
 
     def snapshot(self) -> dict[str, Any]:
         """Gauges and counters, for the log."""
@@ -222,6 +228,9 @@ class Gateway:
             **self.routes.snapshot(),
             **self.statistics.snapshot(),
         }
+
+    def _departed(self, link: Link, identity: str, cause: str) -> None:
+        self.departures.add(link.protocol.name, identity, Departure(time.time(), cause, link.peer, link.ack_seconds))
 
     def _replaced(self, session: Session) -> None:
         """A device has a session on a newer link. This one's is closed, unless other devices are on it."""

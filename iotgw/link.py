@@ -20,6 +20,7 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from iotgw.facts import LinkFacts
 from iotgw.keepalive import keep_alive, send_at_once
 from iotgw.patience import Patience
 from iotgw.sessions import Session
@@ -59,7 +60,8 @@ class Link(Protocol):
         self.ack_rule = gateway.settings.acks.get(protocol.name, AckRule.COMMIT)
         self._gateway = gateway
         self._codec = protocol.codec()
-        self._unsettled = 0
+        self.unsettled = 0
+        """Messages that were handed over and have no outcome yet."""
         self.ack_seconds: float | None = None
         self._is_retiring = False
         self._malformed_in_a_row = 0
@@ -68,6 +70,7 @@ class Link(Protocol):
         """What it sent first, for as long as it may be a stranger."""
         idle_seconds = gateway.settings.idle_timeouts.get(protocol.name, gateway.settings.idle_timeout_seconds)
         self.patience = Patience(idle_seconds, gateway.settings.identify_timeout_seconds)
+        self.facts = LinkFacts()
         self._rates = gateway.message_rates(protocol.name)
         self.cause = "peer"
         """What it is closed for, in a word; the peer does it unless somebody else says so."""
@@ -77,6 +80,7 @@ class Link(Protocol):
         send_at_once(self.transport)
         keep_alive(self.transport, self._gateway.settings)
         self.is_open = True
+        self.facts.opened(self.transport.getHost())
         self.transport.registerProducer(self, True)
         self._gateway.link_opened(self)
 
@@ -88,8 +92,10 @@ class Link(Protocol):
         try:
             events = self._codec.receive(data, now)
         except Exception:
+            self.facts.heard(data, (), now, 0)
             self._codec_failed()
             return
+        self.facts.heard(data, events, now, self.unsettled)
         if self._first is not None and not self._is_welcome(data, events):
             return
         self._take(events, now)
@@ -97,14 +103,18 @@ class Link(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.is_open = False
-        self._gateway.link_closed(self, self.cause)
-        for event in self._codec.end():
-            if isinstance(event, Malformed):
-                self._gateway.statistics.count(f"malformed.{event.cause}")
+        try:
+            for event in self._codec.end():
+                if isinstance(event, Malformed):
+                    self._gateway.statistics.count(f"malformed.{event.cause}")
+                    self.facts.count_malformed(event.cause)
+        finally:
+            self._gateway.link_closed(self, self.cause)
 
     def settle(self, settled: list[tuple[Message, Outcome]]) -> None:
         """Answer messages that have their receipt, with one write."""
-        self._unsettled -= len(settled)
+        self.unsettled -= len(settled)
+        self.facts.settled(settled[-1][1], self._gateway.now())
         if not self.is_open:
             self._gateway.statistics.count("acks.too_late", len(settled))
             return
@@ -130,16 +140,17 @@ class Link(Protocol):
         acks = b"".join([ack(message, outcome, time) for message, outcome in settled])
         if acks:
             self.transport.write(acks)
+            self.facts.acked_at = time
             self._gateway.statistics.count("acks", len(settled))
             self._gateway.statistics.sent_bytes += len(acks)
         ends_session = self.protocol.ends_session
         for message, outcome in settled:
             if outcome is Outcome.REFUSED:
-                self._gateway.departed(self, message.identity, "refused")
+                self._gateway.refused(self, message.identity, "refused")
                 self.end_session(message.identity, "refused")
             elif ends_session(message.kind):
                 self.end_session(message.identity, "logout")
-        if self._is_retiring and self._unsettled <= 0:
+        if self._is_retiring and self.unsettled <= 0:
             self.close("drained")
 
     def end_session(self, identity: str, cause: str) -> None:
@@ -154,7 +165,7 @@ class Link(Protocol):
             return
         self._is_retiring = True
         self._hold()
-        if self._unsettled <= 0:
+        if self.unsettled <= 0:
             self.close("drained")
 
     def close(self, cause: str) -> None:
@@ -239,7 +250,7 @@ class Link(Protocol):
             self._gateway.wheel.hasten(self, until)
 
     def _patience_ends(self) -> float:
-        return self.patience.ends(self._gateway.now(), is_identified=bool(self.identities), is_unsettled=self._unsettled > 0)
+        return self.patience.ends(self._gateway.now(), is_identified=bool(self.identities), is_unsettled=self.unsettled > 0)
 
     def _is_welcome(self, data: bytes, events: Sequence[Event]) -> bool:
         """Whether a link that may be a stranger's may go on."""
@@ -265,6 +276,7 @@ class Link(Protocol):
         for event in events:
             if isinstance(event, Message):
                 self._malformed_in_a_row = 0
+                self.facts.messages += 1
                 if banned and self._gateway.is_banned(self, event.identity):
                     if not self.is_open:
                         return
@@ -273,7 +285,7 @@ class Link(Protocol):
                 if is_answered:
                     answered.append((event, Outcome.STORED))
                 else:
-                    self._unsettled += 1
+                    self.unsettled += 1
                 self._gateway.take(self, event, is_answered)
                 room_at = self._rates.spend(event.identity, now)
                 if room_at > waits:
@@ -312,6 +324,7 @@ class Link(Protocol):
 
     def _count_malformed(self, malformed: Malformed) -> None:
         self._gateway.statistics.count(f"malformed.{malformed.cause}")
+        self.facts.count_malformed(malformed.cause)
         self._malformed_in_a_row += 1
         if self._malformed_in_a_row >= self._gateway.settings.malformed_in_a_row:
             log.debug("closing a link that sends no messages", peer=self.peer, protocol=self.protocol.name, cause=malformed.cause)

@@ -1,4 +1,4 @@
-"""A gateway's own Redis stream: receipts, kicks and replies come in through it.
+"""A gateway's own Redis stream: receipts, kicks, replies and questions after devices come in through it.
 
 Nothing is ever popped from a stream, so a reader that is cut off between reading and acting loses nothing: it
 reads on from the last entry it acted on. Replies alone are deleted when they are read: they may be large, and a gateway
@@ -17,14 +17,17 @@ import structlog
 from twisted.internet.interfaces import IReactorFromThreads
 
 from tasks.contract import (
+    FACTS_FIELD,
     KICK_FIELD,
     RECEIPT_FIELD,
     REPLY_FIELD,
     BadPayloadError,
+    FactsWanted,
     Kick,
     Receipt,
     Reply,
     mailbox,
+    unpack_facts_wanted,
     unpack_kicks,
     unpack_receipt,
     unpack_reply,
@@ -37,11 +40,12 @@ BLOCK_MS = 500
 ENTRIES_A_READ = 500
 RECONNECT_SECONDS = 0.5
 
-Told = Receipt | Kick | Reply
+Told = Receipt | Kick | Reply | FactsWanted
 READ: dict[bytes, Callable[[bytes], Sequence[Told]]] = {
     RECEIPT_FIELD: lambda data: [unpack_receipt(data)],
     KICK_FIELD: unpack_kicks,
     REPLY_FIELD: lambda data: [unpack_reply(data)],
+    FACTS_FIELD: unpack_facts_wanted,
 }
 """What an entry's field says."""
 

@@ -16,6 +16,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, STDLibLogObserver
 
 from iotgw.draining import Draining
+from iotgw.evidencetable import EvidenceTable
 from iotgw.gateway import Gateway
 from iotgw.listeners import OFF, Listeners
 from iotgw.mailbox import Mailbox, Told
@@ -28,7 +29,7 @@ from protocols.registry import RegistryError, registered
 from settings import AckRule, Settings, SettingsError
 from settings.load import exit_with, load_or_exit
 from settings.logs import configure
-from tasks.contract import Kick, Reply
+from tasks.contract import FactsWanted, Kick, Reply
 
 if TYPE_CHECKING:
     from iotgw.control import Control
@@ -38,7 +39,7 @@ log = structlog.get_logger(__name__)
 OTHER_FILES = 100
 """Descriptors that are not links': listeners, spool, broker, Redis, the interpreter's."""
 RELEASE_SECONDS = 3.0
-"""How long a stopping gateway waits for Redis to take its routes back."""
+"""How long a stopping gateway waits for Redis to take its routes back, and before that its last evidence."""
 PER_PROTOCOL = ("listen", "acks", "idle_timeouts", "close_strangers")
 """Settings that are tables by protocol."""
 COLLECT_EVERY = 20_000
@@ -66,6 +67,8 @@ class GatewayService(Service):
             self.gateway.batches.overflow_into(self._spool)
         self._routes = RouteTable(settings.redis_url, settings.gateway_id, uuid4().hex[:12], reactor, self.gateway.statistics)
         self.gateway.routes.keep_in(self._routes)
+        self._evidence = EvidenceTable(settings.redis_url, reactor)
+        self.gateway.evidence.keep_in(self._evidence)
         self._mailbox = Mailbox(settings.redis_url, settings.gateway_id, reactor, self._deliver)
         self.offload = Offload(settings.gateway_id, reactor, self.gateway.statistics, self._publisher.call)
         self._draining = Draining(self.gateway, reactor, self._stop_listening)
@@ -80,6 +83,7 @@ class GatewayService(Service):
         _open_files(self._settings.max_links)
         self._mailbox.start()
         self._routes.start()
+        self._evidence.start()
         self._publisher.start()
         if self._spool is not None:
             self._spool.open()
@@ -116,6 +120,7 @@ class GatewayService(Service):
         yield self.gateway.close_links("shutdown")
         if self._spool is not None:
             self._spool.stop()
+        yield self._write_evidence()
         yield self._release_routes()
         self.offload.stop()
         if self._control is not None:
@@ -126,6 +131,11 @@ class GatewayService(Service):
             self._statistics.stop()
         self.gateway.stop()
         self._log_statistics()
+
+    def _write_evidence(self) -> Deferred[None]:
+        """Have the fleet know why links closed; what Redis does not take in time is dropped."""
+        written = self.gateway.evidence.drain().addTimeout(RELEASE_SECONDS, self._reactor)
+        return written.addErrback(lambda _: None).addCallback(lambda _: self._evidence.stop())
 
     @inlineCallbacks
     def _release_routes(self) -> Any:
@@ -158,6 +168,8 @@ class GatewayService(Service):
                 self.gateway.routes.kicked(entry)
             elif isinstance(entry, Reply):
                 self.offload.receive(entry)
+            elif isinstance(entry, FactsWanted):
+                self.gateway.evidence.tell(entry)
             else:
                 self.gateway.batches.receive(entry)
 

@@ -7,18 +7,19 @@ from datetime import datetime
 from typing import Any
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from iotgw.accepting import LinkFactory
 from iotgw.batch import Batch
+from iotgw.evidence import EvidenceAwayError, Seen
 from iotgw.gateway import Gateway
 from iotgw.link import Link
 from iotgw.routetable import Answer, Claim
 from protocols import Decoded, Event, Malformed, Message, Outcome, Send
 from settings import Settings
-from tasks.contract import Receipt
+from tasks.contract import Facts, FactsWanted, Receipt, Stranger, route_field
 
 
 class LineProtocol:
@@ -147,6 +148,46 @@ class FakeRouteTable:
         return changed
 
 
+class FakeEvidenceTable:
+    """Remembers what is told, and finds what whoever tests it has put there; fails while it is away."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, Facts] = {}
+        self.knocked: list[Stranger] = []
+        self.writes: list[int] = []
+        self.asked: list[tuple[str, FactsWanted]] = []
+        self.route = ""
+        self.is_away = False
+        self.held: list[Deferred[None]] | None = None
+        """Writes that have no answer yet; None to answer at once."""
+
+    def write(self, facts: Sequence[tuple[str, Facts]], strangers: Sequence[Stranger]) -> Deferred[None]:
+        self.writes.append(len(facts) + len(strangers))
+        if not self.is_away:
+            self.told.update(facts)
+            self.knocked += strangers
+        if self.held is not None:
+            self.held.append(Deferred())
+            return self.held[-1]
+        return self._answer(None)
+
+    def find(self, device: FactsWanted) -> Deferred[Seen]:
+        return self._answer(Seen(self.told.get(route_field(*device)), self.route, self.knocked))
+
+    def facts(self, device: FactsWanted) -> Deferred[Facts | None]:
+        return self._answer(self.told.get(route_field(*device)))
+
+    def strangers(self) -> Deferred[Sequence[Stranger]]:
+        return self._answer(self.knocked)
+
+    def ask(self, gateway: str, device: FactsWanted) -> Deferred[None]:
+        self.asked.append((gateway, device))
+        return self._answer(None)
+
+    def _answer(self, result: Any) -> Deferred[Any]:
+        return fail(EvidenceAwayError("away")) if self.is_away else succeed(result)
+
+
 class House:
     """A gateway on a fake clock with a fake publisher."""
 
@@ -155,6 +196,8 @@ class House:
         self.publisher = FakePublisher()
         self.protocol = protocol or LineProtocol()
         self.gateway = Gateway(Settings(**settings), self.clock, self.publisher.publish)
+        self.evidence = FakeEvidenceTable()
+        self.gateway.evidence.keep_in(self.evidence)
         self.gateway.start()
 
     @property

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from iotgw.evidencetable import EvidenceTable
 from iotgw.publisher import Publisher
 from iotgw.routetable import RouteTable
 from protocols.registry import PROTOCOLS
-from tests.iotgw.fakes import FakePublisher, FakeRouteTable, LineCodec, LineProtocol
+from tests.iotgw.fakes import FakeEvidenceTable, FakePublisher, FakeRouteTable, LineCodec, LineProtocol
 from tests.iotgw.test_simulator import LineTerminal
 
 
@@ -26,11 +27,12 @@ REAL_PROTOCOL = PROTOCOLS["jt808"]
     [
         (FakePublisher, Publisher, ["publish"]),
         (FakeRouteTable, RouteTable, ["change"]),
+        (FakeEvidenceTable, EvidenceTable, ["write", "find", "facts", "strangers", "ask"]),
         (LineProtocol(), REAL_PROTOCOL, ["codec", "terminal", "decode", "kind_name", "ends_session"]),
         (LineCodec(), REAL_PROTOCOL.codec(), ["receive", "wake", "ack", "end"]),
         (LineTerminal("1"), REAL_PROTOCOL.terminal("1"), ["connect", "receive", "report", "send", "heartbeat"]),
     ],
-    ids=["publisher", "routes", "protocol", "codec", "terminal"],
+    ids=["publisher", "routes", "evidence", "protocol", "codec", "terminal"],
 )
 def test_a_fake_takes_what_the_real_one_takes(fake: Any, real: Any, names: list[str]):
     for name in names:
