@@ -66,18 +66,16 @@ def _last_dated(device: Device, last_seen: datetime) -> dict[str, Any] | None:
     # What brings no time of its own has that of its arrival.
     dated = device.reports.filter(time__gte=last_seen - CLOCK_OFF).exclude(time=F("received_at"))
     report = dated.order_by("-received_at", "-id").first()
-    return (
-        None
-        if report is None
-        else {
-            "kind": report.kind,
-            "time": _text(report.time),
-            "received_at": _text(report.received_at),
-            "latitude": report.latitude,
-            "longitude": report.longitude,
-            "fix": report.values.get("fix"),
-        }
-    )
+    if report is None:
+        return None
+    return {
+        "kind": report.kind,
+        "time": _text(report.time),
+        "received_at": _text(report.received_at),
+        "latitude": report.latitude,
+        "longitude": report.longitude,
+        "fix": report.values.get("fix"),
+    }
 
 
 def _text(time: datetime | None) -> str | None:
