@@ -45,6 +45,8 @@ class Gateway:
         self.batches = Batches(settings, clock, self.statistics, publish, self._set_full)
         self.batches.on_refused = self._refuse
         self.evidence = Evidence(self, clock)
+        self.ports: dict[str, list[int]] = {}
+        """TCP ports that it listens on, by protocol."""
         self.is_paused = False
         self._is_draining = False
         self.now = clock.seconds

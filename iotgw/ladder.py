@@ -57,7 +57,7 @@ class Case(NamedTuple):
     """Why not."""
     is_open: bool = True
     """Whether devices that nobody has added may come in."""
-    ports: Sequence[str] = ()
+    ports: Sequence[int] = ()
     """Where this gateway listens for the protocol."""
 
 
@@ -113,7 +113,7 @@ def _link(case: Case) -> Rung:
     if (named := _named(case)) is not None:
         return Rung(name, OK, named.at_ms, f"somebody came whose bytes name it, from {named.peer} to port {named.port}")
     seen = _ms(case.summary.get("last_seen")) if case.summary else 0
-    where = f"port {' or '.join(case.ports)}" if case.ports else "the port of a gateway that listens for it"
+    where = f"port {' or '.join(map(str, case.ports))}" if case.ports else "the port of a gateway that listens for it"
     remedy = _or_miss(case, f"set the device's server to this host and {where}")
     return Rung(name, OPEN, seen, "no link of it for a week" if seen else "never linked", remedy)
 

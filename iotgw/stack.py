@@ -196,7 +196,7 @@ class Stack:
         """The setting of a token of this stack's own, kept from one start to the next, unless one is set."""
         if self._settings.control_token or self._settings.control_listen == "off":
             return {}
-        path = self._var / "control-token"
+        path = self._settings.own_token_file.absolute()
         with suppress(FileExistsError), os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
             file.write(secrets.token_hex(32) + "\n")
         return {"IOTGW_CONTROL_TOKEN_FILE": str(path)}

@@ -69,7 +69,7 @@ LINKED: dict[str, Any] = {"facts": facts(), "gateway": "gw", "summary": summary(
 
 
 def case(identity: str = PHONE, *strangers: Stranger, **more: Any) -> Case:
-    known = {"summary": NEW, "ports": ["6808"], "is_open": False, **more}
+    known = {"summary": NEW, "ports": [6808], "is_open": False, **more}
     seen = Seen(known.get("facts"), known.get("gateway", ""), strangers)
     misses, knock = near_misses("jt808", identity, strangers), knock_of("jt808", identity, seen)
     return Case("jt808", identity, NOON_MS, misses=misses, knock=knock, **known)
