@@ -64,9 +64,8 @@ def print_ladder(told: dict[str, Any], out: Console) -> None:
     out.print(table)
     for miss in told["near_misses"]:
         stranger = miss["stranger"]
-        out.print(
-            Text(f"  near miss: {miss['sentence']}, {_local(stranger['last_at'])}, {stranger['reason']}, {stranger['first']}")
-        )
+        met = f"{_local(stranger['last_at'])}, {stranger['reason']}"
+        out.print(Text(f"near miss: {miss['sentence']} ({met}); its first bytes: {stranger['first']}"), soft_wrap=True)
     if not told["is_complete"]:
         out.print("Redis is away: this is what this gateway knows itself.")
 
@@ -75,9 +74,7 @@ def _place(endpoint: str) -> tuple[str, int]:
     """Raises: NoAnswerError when the control API is off, or not on TCP."""
     port, interface = _PORT.match(endpoint), _INTERFACE.search(endpoint)
     if port is None:
-        raise NoAnswerError(
-            f"control_listen is {endpoint!r}: iotgw why asks a gateway over TCP, such as tcp:6880:interface=127.0.0.1"
-        )
+        raise NoAnswerError(f"control_listen is {endpoint!r}: a gateway is asked over TCP, such as tcp:6880:interface=127.0.0.1")
     host = interface[1].replace("\\:", ":") if interface else "127.0.0.1"
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), int(port[1])
 
