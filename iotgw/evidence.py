@@ -94,7 +94,9 @@ class Evidence:
     def ended(self, session: Session, cause: str) -> None:
         """A session is over; a newer one of the device, on another link, may have begun."""
         facts = self._facts_of(session.link, session.since)
-        self._tell(session.protocol, session.identity, facts._replace(ended_ms=facts.written_ms, cause=cause))
+        # It is on the link no more, and was.
+        facts = facts._replace(ended_ms=facts.written_ms, cause=cause, devices=facts.devices + 1)
+        self._tell(session.protocol, session.identity, facts)
 
     def refused(self, link: Link, identity: str, cause: str) -> None:
         """A device was not let in. Anybody may claim any name, so that it is told among the strangers, who are bounded."""
@@ -108,9 +110,9 @@ class Evidence:
 
     def tell(self, device: FactsWanted) -> None:
         """Somebody looks at a device: tell how it stands, if it is here."""
-        facts = self._here(*device)
-        if facts is not None:
-            self._tell(*device, facts)
+        session = self._gateway.sessions.get(*device)
+        if session is not None:
+            self._tell(*device, self._facts_of(session.link, session.since))
             # Somebody waits for it.
             self._facts.move_to_end(route_field(*device), last=False)
 
@@ -129,7 +131,8 @@ class Evidence:
                 return seen._replace(gateway="")
             if seen.gateway:
                 facts = yield self._ask(self._table, seen, device)
-                seen = seen._replace(facts=facts)
+                # What another one told of an earlier link says nothing of this one.
+                seen = seen._replace(facts=facts if facts and facts.gateway == seen.gateway else None)
         except EvidenceAwayError:
             return Seen(None, is_complete=False)
         return seen

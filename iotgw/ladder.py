@@ -102,6 +102,8 @@ def _link(case: Case) -> Rung:
     name, facts, knock = "link", case.facts, case.knock
     if facts is not None and case.gateway:
         return Rung(name, OK, facts.opened_ms, f"open from {facts.peer} to port {facts.port} of {facts.gateway}")
+    if case.gateway:
+        return Rung(name, OK, 0, f"on {case.gateway}, which has not told more in time")
     if knock is not None:
         return Rung(name, OK, knock.at_ms, f"it came from {knock.peer} to port {knock.port} of {knock.gateway}{_often(knock)}")
     if facts is not None and facts.ended_ms:
@@ -133,11 +135,13 @@ def _identified(case: Case) -> Rung:
         late = case.now_ms - facts.waiting_ms > RECEIPT_MS
         text = "it has said who it is and waits for a worker's word that it may come in"
         return Rung(name, OPEN if late else OK, facts.waiting_ms, text, NO_WORKER if late else "")
+    if case.gateway:
+        return Rung(name, OK, 0, "it has a session")
     return Rung(name, NOT_REACHED, 0, "")
 
 
 def _frames(case: Case) -> Rung:
-    name, at_ms = "frames", 0
+    name = "frames"
     seen: Facts | Stranger | None = case.knock or case.facts or _named(case)
     if seen is None:
         return Rung(name, NOT_REACHED, 0, "")
@@ -150,9 +154,9 @@ def _frames(case: Case) -> Rung:
         text += f"; the last was {seen.kind}"
     if bad and bad >= frames * BAD_SHARE:
         remedy = (
-            f"is it set to {case.protocol}? Look at a frame with iotgw decode {case.protocol} HEX --explain; checksum: its modem"
+            f"look at one: iotgw decode {case.protocol} HEX --explain; is it set to this protocol, is its line or its modem bad?"
         )
-        return Rung(name, OPEN, at_ms, text, remedy + " or its cable spoils bytes, or its firmware counts them wrong")
+        return Rung(name, OPEN, at_ms, text, remedy)
     return Rung(name, OK if seen.messages else OPEN, at_ms, text, "" if seen.messages else "it links, but sends nothing")
 
 
@@ -163,12 +167,10 @@ def _decoded(case: Case) -> Rung:
         has_any = bool(case.facts and case.facts.settled_ms)
         return Rung(name, UNKNOWN if has_any and told is None else NOT_REACHED, 0, "")
     report = told["last_report"]
+    if last is None and report is None:
+        return Rung(name, NOT_REACHED, 0, "")
     if last is None:
-        return (
-            Rung(name, OK, _ms(report["received_at"]), f"the last was {report['kind']}")
-            if report
-            else Rung(name, NOT_REACHED, 0, "")
-        )
+        return Rung(name, OK, _ms(report["received_at"]), f"the last was {report['kind']}")
     at_ms, count = _ms(last["received_at"]), told["quarantined"]
     text = f"{count} in quarantine, the last of them {last['kind']}: {last['cause']} at {last['path'] or 'its beginning'}"
     if report and _ms(report["received_at"]) > at_ms:

@@ -12,13 +12,16 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
+import redis
 
+from iotgw.stack import gateway_command
 from iotgw.why import ask
 from settings import Settings
+from tasks.contract import ALIVE, EVIDENCE, read_facts
 from tests.processes import wait_until
 from tests.protocols.jt808.frames import LOCATION_BODY, up
 from tests.servers import Child, free_port
-from tests.stacks import RunningStack
+from tests.stacks import RunningStack, listening
 from tests.test_end_to_end import Terminal
 
 LOCATION, HEARTBEAT = 0x0200, 0x0002
@@ -141,3 +144,43 @@ def test_what_it_says_is_for_people(inquiry: Inquiry):
     ]
     assert "iotgw devices add jt808 013800138000" in asked.stdout
     assert asked.returncode == 1
+
+
+def test_any_gateway_tells_of_a_device_on_another(start_child, sqlite_url, redis_broker_url, redis_url):
+    urls = {"IOTGW_DATABASE_URL": sqlite_url, "IOTGW_BROKER_URL": redis_broker_url, "IOTGW_REDIS_URL": redis_url}
+    token = "0123456789abcdef"
+    start_child("-m", "celery", "-A", "tasks", "worker", "-c", "1", name="worker", **urls)
+    gateways: dict[str, Child] = {}
+    ports = {name: free_port() for name in "ab"}
+    asking = {}
+    for name in "ab":
+        control = f"tcp:{free_port()}:interface=127.0.0.1"
+        listen = listening(jt808=f"tcp:{ports[name]}:interface=127.0.0.1")
+        own = {"IOTGW_GATEWAY_ID": name, "IOTGW_CONTROL_LISTEN": control, "IOTGW_CONTROL_TOKEN": token}
+        gateways[name] = start_child(*gateway_command()[1:], name=name, **{**urls, **listen, **own})
+        gateways[name].wait_until(lambda name=name: "control over HTTP" in gateways[name].output(), "control is there")
+        asking[name] = Settings(control_listen=control, control_token=token)
+
+    device = Terminal(ports["a"])
+    for sequence in range(1, 4):
+        # Each is seen at once, though only the beginning of the session was told.
+        assert device.ask(up(LOCATION, here_at(datetime.now(UTC)), sequence, "13800000001"))
+        wait_until(lambda: ask(asking["b"], "jt808", "13800000001")["gateway"] == "a", "its route is known")
+        told = ask(asking["b"], "jt808", "13800000001")
+        assert (told["facts"]["gateway"], told["facts"]["messages"], opened(told)) == ("a", sequence, {})
+
+    gateways["a"].kill()
+    device.close()
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        # As time would.
+        client.delete(*[key for key in client.keys(f"{ALIVE}*") if client.get(key) == "a"])
+    told = ask(asking["b"], "jt808", "13800000001")
+    assert "its gateway a has ended" in opened(told)["link"]
+
+    device = Terminal(ports["b"])
+    assert device.ask(up(HEARTBEAT, phone="13800000001"))
+    assert ask(asking["b"], "jt808", "13800000001")["facts"]["gateway"] == "b"
+    assert gateways["b"].stop(signal.SIGTERM) == -signal.SIGTERM
+    with redis.Redis.from_url(redis_url) as client:
+        facts = read_facts(client.hget(EVIDENCE, "jt808/13800000001"))
+    assert (facts.gateway, facts.cause) == ("b", "shutdown"), "the last word of a gateway that stops"

@@ -63,7 +63,7 @@ class StrangerTold(Told):
     malformed: dict[str, int]
     last_at: datetime
     first_at: datetime
-    times: int = Field(description="How often it came.")
+    times: int = Field(description="How often it was refused, or its link closed.")
 
 
 class StrangersTold(Told):

@@ -110,6 +110,7 @@ class Stranger(NamedTuple):
     at_ms: int = 0
     first_ms: int = 0
     times: int = 1
+    """How often it was refused, or its link closed."""
 
 
 class FactsWanted(NamedTuple):

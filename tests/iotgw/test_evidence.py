@@ -78,7 +78,7 @@ def test_a_session_that_ends_is_told_with_its_cause_and_all_that_was_counted(hou
     facts = told(house)
     assert (facts.cause, facts.messages, facts.malformed) == ("peer", 4, {"line": 1, "cut": 1})
     assert facts.ended_ms >= facts.acked_ms > 0
-    assert facts.waiting == 1
+    assert (facts.waiting, facts.devices) == (1, 1)
     assert house.evidence.knocked == [], "who had a session is no stranger"
 
 
@@ -300,6 +300,8 @@ def test_one_that_does_not_answer_is_not_waited_for(house: House):
     house.evidence.told["line/7"] = Facts("other", written_ms=1)
     house.evidence.route = "other"
     assert seen(house).facts.written_ms == 1
+    house.evidence.told["line/7"] = Facts("earlier", written_ms=1)
+    assert seen(house) == Seen(None, "other", []), "and what is known of an earlier link is not taken for this one"
 
 
 def test_of_one_that_is_nowhere_there_is_what_was_told_last_and_who_knocked(house: House):

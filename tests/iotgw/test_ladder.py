@@ -242,6 +242,10 @@ def test_a_device_that_was_refused_under_its_name_and_let_in_since_is_not_refuse
     assert knock_of("jt808", PHONE, Seen(later._replace(cause="refused"), "", [knock])) == knock
 
 
+def test_a_device_whose_gateway_does_not_tell_more_is_linked_all_the_same():
+    assert states(case(gateway="gw", summary=summary())) == "ooononono"
+
+
 def test_how_often_a_device_knocked_is_told():
     knocks = stranger(PHONE, reason="refused.unknown", times=7, first_ms=NOON_MS - 7_200_000)
     link = ladder(case(PHONE, knocks))[1]
