@@ -29,7 +29,7 @@ from tasks.contract.routes import route_field
 EVIDENCE = "iotgw:evidence"
 EVIDENCE_TIMES = "iotgw:evidence:times"
 MOST_EVIDENCE = 200_000
-"""Devices whose facts are kept: some 100 MB of Redis. Under open admission strangers may invent as many as they like."""
+"""Devices whose facts are kept: some 110 MB of Redis. Under open admission strangers may invent as many as they like."""
 EVIDENCE_SECONDS = 7 * 86_400
 STRANGERS = "iotgw:strangers"
 STRANGERS_TIMES = "iotgw:strangers:times"

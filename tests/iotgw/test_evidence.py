@@ -9,7 +9,7 @@ import pytest
 
 from iotgw.evidence import CHUNK, DELAY_SECONDS, LAST_CHUNK, LOOK_SECONDS, MOST_FACTS, MOST_STRANGERS, Seen
 from protocols import Outcome
-from tasks.contract import FIRST_BYTES, Facts, FactsWanted, Stranger
+from tasks.contract import FIRST_BYTES, Facts, FactsWanted, Receipt, Stranger
 from tests.iotgw.fakes import AskingProtocol, House
 
 
@@ -105,6 +105,19 @@ def test_what_waits_for_its_receipt_is_told_with_since_when(house: House):
     house.commit()
     facts = seen(house).facts
     assert (facts.waiting, facts.waiting_ms) == (0, 0)
+
+
+def test_what_still_waits_when_others_have_their_receipt_came_later_than_those(house: House):
+    link, _ = online(house)
+    house.say(link, "7 1 a")
+    house.clock.advance(5)
+    house.say(link, "7 1 b")
+    house.clock.advance(1)
+    house.gateway.batches.receive(Receipt(house.publisher.batches[0].id, {}))
+    house.clock.advance(2)
+    facts = seen(house).facts
+    assert facts.waiting == 1
+    assert ago(facts.waiting_ms) == pytest.approx(2, abs=1)
 
 
 def test_a_device_that_has_no_ack_sends_again_and_that_is_counted(house: House):

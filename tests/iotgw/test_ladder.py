@@ -242,6 +242,12 @@ def test_a_device_that_was_refused_under_its_name_and_let_in_since_is_not_refuse
     assert knock_of("jt808", PHONE, Seen(later._replace(cause="refused"), "", [knock])) == knock
 
 
+def test_what_was_handed_over_before_it_was_refused_says_nothing_of_now():
+    old = facts(opened_ms=NOON_MS - 9_000_000, ended_ms=NOON_MS - 8_000_000, cause="idle")
+    refused = stranger(PHONE, reason="refused.disabled", messages=1)
+    assert states(case(PHONE, refused, facts=old, summary=summary(is_enabled=False))) == "OoOoonono"
+
+
 def test_a_device_whose_gateway_does_not_tell_more_is_linked_all_the_same():
     assert states(case(gateway="gw", summary=summary())) == "ooononono"
 
