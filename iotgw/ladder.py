@@ -192,13 +192,13 @@ def _handed_over(case: Case) -> Rung:
 def _stored(case: Case) -> Rung:
     name, facts, told = "stored", case.facts, case.summary
     if facts is not None and case.gateway and facts.waiting and case.now_ms - facts.waiting_ms > RECEIPT_MS:
-        text = f"{facts.waiting} messages have waited for a receipt since {in_words(facts.waiting_ms)}"
+        text = f"messages that wait for a receipt: {facts.waiting}, the first since {in_words(facts.waiting_ms)}"
         return Rung(name, OPEN, facts.settled_ms, text, NO_WORKER)
     settled = facts.settled_ms if facts is not None and facts.outcome != "refused" else 0
     if told is None:
         if not settled:
             return Rung(name, UNKNOWN if facts else NOT_REACHED, 0, "")
-        text = f"the last was settled, in the database or in the spool; the database was not asked: {case.no_summary}"
+        text = "what it sent last was settled, by the database or by the spool; no worker says which"
         return Rung(name, OPEN, settled, text, NO_WORKER)
     seen = _ms(told.get("last_seen"))
     if settled and facts is not None and facts.message_ms - seen > BEHIND_MS and facts.devices <= 1:
@@ -229,7 +229,7 @@ def _acked(case: Case) -> Rung:
 def _plausible(case: Case) -> Rung:
     name, last = "plausible", case.summary.get("last_dated") if case.summary else None
     if not last:
-        return Rung(name, NOT_REACHED, 0, "")
+        return Rung(name, UNKNOWN if case.summary is None and case.facts else NOT_REACHED, 0, "")
     at_ms, own_ms = _ms(last["received_at"]), _ms(last["time"])
     off_ms = own_ms - at_ms
     if abs(off_ms) > CLOCK_OFF_MS:

@@ -113,7 +113,7 @@ FAULTS = {
     ),
     "a worker that is stopped": (
         case(facts=facts(), gateway="gw", summary=None, no_summary=UNHEARD),
-        "uooouoOon",
+        "uooouoOou",
         "stored",
         "is a worker running that takes the queues ingest and default",
     ),
@@ -166,7 +166,7 @@ def only(case: Case) -> Rung:
         (
             case(**{**LINKED, "facts": facts(waiting=2, waiting_ms=NOON_MS - 20_000)}),
             "stored",
-            "2 messages have waited for a receipt since 2026-03-01 11:59:40 UTC",
+            "receipt: 2, the first since 2026-03-01 11:59:40 UTC",
             "is a worker running",
         ),
         (
