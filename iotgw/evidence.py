@@ -119,23 +119,25 @@ class Evidence:
     @inlineCallbacks
     def look(self, device: FactsWanted) -> Generator[Deferred[Any], Any, Seen]:
         """All that the fleet knows of a device. Of one that is elsewhere, what that gateway knows now."""
-        facts = self._here(*device)
-        if facts is not None:
-            return Seen(facts, facts.gateway)
-        if self._table is None:
-            return Seen(None, is_complete=False)
-        try:
-            seen: Seen = yield self._table.find(device)
-            if seen.gateway == self._gateway.settings.gateway_id:
-                # It has just left, and its route is about to be released.
-                return seen._replace(gateway="")
-            if seen.gateway:
-                facts = yield self._ask(self._table, seen, device)
-                # What another one told of an earlier link says nothing of this one.
-                seen = seen._replace(facts=facts if facts and facts.gateway == seen.gateway else None)
-        except EvidenceAwayError:
-            return Seen(None, is_complete=False)
-        return seen
+        own = self._gateway.settings.gateway_id
+        session = self._gateway.sessions.get(*device)
+        if session is not None:
+            return Seen(self._facts_of(session.link, session.since), own)
+        seen = Seen(None, is_complete=False)
+        if self._table is not None:
+            try:
+                found: Seen = yield self._table.find(device)
+                # A route of our own is about to be released: it has just left.
+                seen = found._replace(gateway="") if found.gateway == own else found
+                if seen.gateway:
+                    facts = yield self._ask(self._table, seen, device)
+                    # What another one told of an earlier link says nothing of this one.
+                    return seen._replace(facts=facts if facts and facts.gateway == seen.gateway else None)
+            except EvidenceAwayError:
+                seen = Seen(None, is_complete=False)
+        # Last, since whoever has a session is not the one that waits.
+        waits = self._waits(*device)
+        return seen if waits is None else seen._replace(facts=waits, gateway=own)
 
     def strangers(self) -> Deferred[Sequence[Stranger]]:
         """Of the last day, the newest first; fails while Redis is away."""
@@ -162,11 +164,8 @@ class Evidence:
             facts = yield table.facts(device)
         return facts
 
-    def _here(self, protocol: str, identity: str) -> Facts | None:
-        session = self._gateway.sessions.get(protocol, identity)
-        if session is not None:
-            return self._facts_of(session.link, session.since)
-        # One that waits to be let in has no session by which it could be found.
+    def _waits(self, protocol: str, identity: str) -> Facts | None:
+        """Of one that waits to be let in, and so has no session by which it could be found."""
         links = (link for link in self._gateway.open_links() if link.facts.identity == identity and link.unsettled)
         link = next((link for link in links if link.protocol.name == protocol), None)
         return None if link is None else self._facts_of(link, 0.0)

@@ -291,9 +291,25 @@ def test_who_waits_to_be_let_in_is_seen(house: House):
     link, _ = house.connect()
     house.say(link, "7 1 hello")
     found = seen(house)
-    assert (found.gateway, found.facts.waiting, found.facts.begun_ms) == ("gw", 1, 0)
+    assert (found.gateway, found.facts.waiting, found.facts.begun_ms, found.is_complete) == ("gw", 1, 0, True)
     house.commit(**{"7": Outcome.REFUSED})
     assert seen(house).gateway == "", "a refused one does not"
+
+
+def test_who_waits_under_the_name_of_a_device_that_is_elsewhere_does_not_hide_it(house: House):
+    link, _ = house.connect()
+    house.say(link, "7 1 hello")
+    house.evidence.told["line/7"] = Facts("other", written_ms=1)
+    house.evidence.route = "other"
+    assert seen(house).gateway == "other"
+
+
+def test_who_waits_is_seen_without_redis_too(house: House):
+    house.evidence.is_away = True
+    link, _ = house.connect()
+    house.say(link, "7 1 hello")
+    found = seen(house)
+    assert (found.gateway, found.facts.waiting, found.is_complete) == ("gw", 1, False)
 
 
 def test_of_one_that_is_elsewhere_that_gateway_is_asked(house: House):
