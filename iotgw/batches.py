@@ -109,6 +109,11 @@ class Batches:
         return self._is_full
 
     @property
+    def is_broker_away(self) -> bool:
+        """Whether the broker has not taken the batch that was published last."""
+        return self._is_broker_away
+
+    @property
     def in_flight(self) -> int:
         return len(self._in_flight)
 

@@ -150,6 +150,30 @@ def decode(protocol: DeviceProtocol, frames: tuple[str, ...], explain: bool, dev
         print(json.dumps(decode_line(protocol, line, device), ensure_ascii=False), flush=frames == ("-",))
 
 
+@main.command()
+@click.argument("protocol", type=ProtocolName())
+@click.argument("identity")
+@click.option("--json", "is_json", is_flag=True, help="Print what the gateway tells, as JSON.")
+def why(protocol: DeviceProtocol, identity: str, is_json: bool) -> None:
+    """Say where a device's data stops, from its link to its ack, and what to do about it.
+
+    Asks the gateway of this host, which knows what any gateway has seen. Exit status 1 when a step is open.
+    """
+    from iotgw.explain import console
+    from iotgw.why import NoAnswerError, ask, is_well, print_ladder
+
+    try:
+        told = ask(_settings(), protocol.name, identity)
+    except NoAnswerError as error:
+        click.echo(f"iotgw: {error}", err=True)
+        raise SystemExit(2) from error
+    if is_json:
+        print(json.dumps(told, ensure_ascii=False))
+    else:
+        print_ladder(told, console())
+    raise SystemExit(0 if is_well(told) else 1)
+
+
 @main.command("compile")
 @click.argument("protocol", type=ProtocolName())
 @click.argument("message")

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from iotgw.admissions import Admissions, Claim, Refusal
 from iotgw.batches import Batches, Publish
 from iotgw.departures import Departure, Departures
+from iotgw.evidence import Evidence
 from iotgw.limits import Addresses, Bans, Rates
 from iotgw.link import Link
 from iotgw.routes import Routes
@@ -49,6 +50,9 @@ class Gateway:
         self.batches.on_refused = self._refuse
         self.held_bytes = 0
         """Of what devices have said that are not let in yet."""
+        self.evidence = Evidence(self, clock)
+        self.ports: dict[str, list[int]] = {}
+        """TCP ports that it listens on, by protocol."""
         self.is_paused = False
         self._is_draining = False
         self.now = clock.seconds
@@ -131,6 +135,7 @@ class Gateway:
         self.sessions.forget(link)
         self.wheel.discard(link)
         self.statistics.count(f"links.closed.{cause}")
+        self.evidence.closed(link, cause)
         if cause in OFFENCES and not link.identities and self.addresses.offended(link.address, cause, self.now()):
             self._tell_banned(link, cause)
         for identity in list(link.identities):
@@ -168,9 +173,10 @@ class Gateway:
             self._shut_out(session.link, identity, "kicked")
         return session is not None
 
-    def departed(self, link: Link, identity: str, cause: str) -> None:
-        """Remember why a device is not here."""
-        self.departures.add(link.protocol.name, identity, Departure(time.time(), cause, link.peer, link.ack_seconds))
+    def refused(self, link: Link, identity: str, cause: str) -> None:
+        """A device that has no session on this link may not come in, for a cause in a word: remember it."""
+        self._departed(link, identity, cause)
+        self.evidence.refused(link, identity, cause)
 
     def is_banned(self, link: Link, identity: str) -> bool:
         """Whether a message that came over a link is a banned device's, who then is shut out."""
@@ -178,7 +184,7 @@ class Gateway:
             return False
         self.statistics.count("messages.banned")
         if identity not in link.identities:
-            self.departed(link, identity, "banned")
+            self.refused(link, identity, "banned")
         self._shut_out(link, identity, "banned")
         return True
 
@@ -193,15 +199,15 @@ class Gateway:
 
     def turned_away(self, claim: Claim, link: Link, refusal: Refusal) -> None:
         """A device may not come in on a link."""
-        self.departed(link, claim.device[1], refusal)
+        self.refused(link, claim.device[1], refusal)
         is_guess = refusal is Refusal.CREDENTIAL and claim.shown is not None
         if is_guess and not link.identities and self.addresses.offended(link.address, refusal, self.now()):
             self._tell_banned(link, refusal)
             link.close("banned")
 
-    def refused(self, link: Link, identity: str) -> None:
-        """A worker has refused a device's message: by now it may not come in."""
-        self.departed(link, identity, "refused")
+    def refused_by_worker(self, link: Link, identity: str) -> None:
+        """A device's message was not stored: by now it may not come in."""
+        self.refused(link, identity, "refused")
         self._refuse(link.protocol.name, identity)
         link.end_session(identity, "refused")
 
@@ -220,6 +226,7 @@ class Gateway:
             self.statistics.count("sessions.begun")
             log.debug("session begun", protocol=session.protocol, device=session.identity, peer=session.link.peer)
             self.routes.claim(session)
+            self.evidence.begun(session)
         if lost is not None:
             log.debug("newer link wins", protocol=lost.protocol, device=lost.identity, closed=lost.link.peer)
             self._replaced(lost)
@@ -232,8 +239,9 @@ class Gateway:
         ended = self.sessions.end(link.protocol.name, identity, link)
         if ended is not None:
             self.statistics.count("sessions.ended")
-            self.departed(link, identity, cause)
+            self._departed(link, identity, cause)
             self.routes.release(ended)
+            self.evidence.ended(ended, cause)
 
     def snapshot(self) -> dict[str, Any]:
         """Gauges and counters, for the log."""
@@ -248,6 +256,9 @@ class Gateway:
             **self.routes.snapshot(),
             **self.statistics.snapshot(),
         }
+
+    def _departed(self, link: Link, identity: str, cause: str) -> None:
+        self.departures.add(link.protocol.name, identity, Departure(time.time(), cause, link.peer, link.ack_seconds))
 
     def _replaced(self, session: Session) -> None:
         """A device has a session on a newer link. This one's is closed, unless other devices are on it."""

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from iotgw.doorway import Doorway
+from iotgw.facts import LinkFacts
 from iotgw.keepalive import keep_alive, send_at_once
 from iotgw.patience import Patience
 from iotgw.sessions import Session
@@ -64,7 +65,8 @@ class Link(Protocol):
         self._doorway: Doorway | None = None
         self.is_vouched = False
         """Whether somebody was let in who speaks for others."""
-        self._unsettled = 0
+        self.unsettled = 0
+        """Messages that wait to be let in, or were handed over and have no outcome yet."""
         self.ack_seconds: float | None = None
         self._is_retiring = False
         self._malformed_in_a_row = 0
@@ -73,6 +75,7 @@ class Link(Protocol):
         """What it sent first, for as long as it may be a stranger."""
         idle_seconds = gateway.settings.idle_timeouts.get(protocol.name, gateway.settings.idle_timeout_seconds)
         self.patience = Patience(idle_seconds, gateway.settings.identify_timeout_seconds)
+        self.facts = LinkFacts()
         self._rates = gateway.message_rates(protocol.name)
         self.tap: LinkTap | None = None
         self.cause = "peer"
@@ -83,6 +86,7 @@ class Link(Protocol):
         send_at_once(self.transport)
         keep_alive(self.transport, self._gateway.settings)
         self.is_open = True
+        self.facts.opened(self.transport.getHost())
         self.transport.registerProducer(self, True)
         self._gateway.link_opened(self)
 
@@ -94,10 +98,12 @@ class Link(Protocol):
         try:
             events = self._codec.receive(data, now)
         except Exception:
+            self.facts.heard(data, (), now, 0)
             self._codec_failed()
             return
         if self.tap is not None:
             events = self.tap.heard(events)
+        self.facts.heard(data, events, now, self.unsettled)
         if self._first is not None and not self._is_welcome(data, events):
             return
         self._take(events, now)
@@ -105,17 +111,21 @@ class Link(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.is_open = False
-        self._gateway.link_closed(self, self.cause)
-        events = self._codec.end()
-        if self.tap is not None:
-            events = self.tap.heard(events)
-        for event in events:
-            if isinstance(event, Malformed):
-                self._gateway.statistics.count(f"malformed.{event.cause}")
+        try:
+            events = self._codec.end()
+            if self.tap is not None:
+                events = self.tap.heard(events)
+            for event in events:
+                if isinstance(event, Malformed):
+                    self._gateway.statistics.count(f"malformed.{event.cause}")
+                    self.facts.count_malformed(event.cause)
+        finally:
+            self._gateway.link_closed(self, self.cause)
 
     def settle(self, settled: list[tuple[Message, Outcome]]) -> None:
         """Answer messages that have their receipt, with one write."""
-        self._unsettled -= len(settled)
+        self.unsettled -= len(settled)
+        self.facts.settled(settled[-1][1], self._gateway.now())
         if not self.is_open:
             self._gateway.statistics.count("acks.too_late", len(settled))
             return
@@ -149,7 +159,7 @@ class Link(Protocol):
         """A device is not let in, and nothing of what it has said is stored."""
         self._gateway.statistics.count("messages", len(messages))
         self._gateway.statistics.count("messages.refused", len(messages))
-        self._unsettled -= len(messages)
+        self.unsettled -= len(messages)
         if not self.is_open:
             return
         self._write_acks([(message, Outcome.REFUSED) for message in messages])
@@ -168,13 +178,13 @@ class Link(Protocol):
         ends_session = self.protocol.ends_session
         for message, outcome in settled:
             if outcome is Outcome.REFUSED:
-                self._gateway.refused(self, message.identity)
+                self._gateway.refused_by_worker(self, message.identity)
             elif ends_session(message.kind):
                 self.end_session(message.identity, "logout")
         self._leave_if_settled()
 
     def _leave_if_settled(self) -> None:
-        if self._is_retiring and self._unsettled <= 0:
+        if self._is_retiring and self.unsettled <= 0:
             self.close("drained")
 
     def _write_acks(self, settled: list[tuple[Message, Outcome]]) -> None:
@@ -185,6 +195,7 @@ class Link(Protocol):
             self.tap.answered(settled, acks)
         if data := b"".join(acks):
             self.transport.write(data)
+            self.facts.acked_at = time
             self._gateway.statistics.count("acks", len(settled))
             self._gateway.statistics.sent_bytes += len(data)
 
@@ -289,7 +300,7 @@ class Link(Protocol):
             self._gateway.wheel.hasten(self, until)
 
     def _patience_ends(self) -> float:
-        return self.patience.ends(self._gateway.now(), is_identified=bool(self.identities), is_unsettled=self._unsettled > 0)
+        return self.patience.ends(self._gateway.now(), is_identified=bool(self.identities), is_unsettled=self.unsettled > 0)
 
     def _is_welcome(self, data: bytes, events: Sequence[Event]) -> bool:
         """Whether a link that may be a stranger's may go on."""
@@ -315,12 +326,13 @@ class Link(Protocol):
         for event in events:
             if isinstance(event, Message):
                 self._malformed_in_a_row = 0
+                self.facts.messages += 1
                 if banned and self._gateway.is_banned(self, event.identity):
                     if not self.is_open:
                         return
                     continue
                 if event.identity not in self.identities:
-                    self._unsettled += 1
+                    self.unsettled += 1
                     self._knock(event)
                     if not self.is_open:
                         return
@@ -328,7 +340,7 @@ class Link(Protocol):
                     answered.append((event, Outcome.STORED))
                     self._gateway.take(self, event, is_answered=True)
                 else:
-                    self._unsettled += 1
+                    self.unsettled += 1
                     self._gateway.take(self, event)
                 room_at = self._rates.spend(event.identity, now)
                 if room_at > waits:
@@ -382,6 +394,7 @@ class Link(Protocol):
 
     def _count_malformed(self, malformed: Malformed) -> None:
         self._gateway.statistics.count(f"malformed.{malformed.cause}")
+        self.facts.count_malformed(malformed.cause)
         self._malformed_in_a_row += 1
         if self._malformed_in_a_row >= self._gateway.settings.malformed_in_a_row:
             log.debug("closing a link that sends no messages", peer=self.peer, protocol=self.protocol.name, cause=malformed.cause)

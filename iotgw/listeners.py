@@ -84,7 +84,7 @@ class Listeners:
             self._certificates.start()
         for listener in self._listeners:
             listening = listener.endpoint.listen(self._factory(listener, gateway))
-            listening.addCallbacks(self._listening, self._not_listening, callbackArgs=(listener,), errbackArgs=(listener,))
+            listening.addCallbacks(self._listening, self._not_listening, callbackArgs=(listener, gateway), errbackArgs=(listener,))
 
     def stop(self) -> Deferred[Any]:
         """Accept nobody any more."""
@@ -105,9 +105,11 @@ class Listeners:
             self._proxied.append(factory)
         return factory if listener.is_plain else ShieldedFactory(factory)
 
-    def _listening(self, port: IListeningPort, listener: Listener) -> None:
+    def _listening(self, port: IListeningPort, listener: Listener, gateway: Gateway) -> None:
         self._ports.append(port)
         address = port.getHost()
+        if number := getattr(address, "port", 0):
+            gateway.ports.setdefault(listener.protocol.name, []).append(number)
         where = {"host": getattr(address, "host", ""), "port": getattr(address, "port", 0)}
         log.info("listening", protocol=listener.protocol.name, **where, endpoint=listener.text)
 

@@ -17,6 +17,7 @@ from twisted.logger import ILogObserver, STDLibLogObserver
 
 from iotgw.directory import RedisDirectory
 from iotgw.draining import Draining
+from iotgw.evidencetable import EvidenceTable
 from iotgw.gateway import Gateway
 from iotgw.listeners import OFF, Listeners
 from iotgw.mailbox import Mailbox, Told
@@ -30,7 +31,7 @@ from protocols.registry import RegistryError, registered
 from settings import AckRule, Admission, Settings, SettingsError
 from settings.load import exit_with, load_or_exit
 from settings.logs import configure
-from tasks.contract import Kick, Reply, Tap
+from tasks.contract import FactsWanted, Kick, Reply, Tap
 
 if TYPE_CHECKING:
     from iotgw.control import Control
@@ -40,7 +41,7 @@ log = structlog.get_logger(__name__)
 OTHER_FILES = 100
 """Descriptors that are not links': listeners, spool, broker, Redis, the interpreter's."""
 RELEASE_SECONDS = 3.0
-"""How long a stopping gateway waits for Redis to take its routes back."""
+"""How long a stopping gateway waits for Redis to take its routes back, and before that its last evidence."""
 PER_PROTOCOL = ("listen", "admissions", "acks", "idle_timeouts", "close_strangers")
 """Settings that are tables by protocol."""
 COLLECT_EVERY = 20_000
@@ -70,6 +71,8 @@ class GatewayService(Service):
         self.gateway.routes.keep_in(self._routes)
         self._tap_publisher = TapPublisher(settings.redis_url, settings.gateway_id, reactor)
         self.gateway.taps.publish_with(self._tap_publisher)
+        self._evidence = EvidenceTable(settings.redis_url, reactor)
+        self.gateway.evidence.keep_in(self._evidence)
         self._mailbox = Mailbox(settings.redis_url, settings.gateway_id, reactor, self._deliver)
         self.offload = Offload(settings.gateway_id, reactor, self.gateway.statistics, self._publisher.call)
         self._directory = RedisDirectory(settings.redis_url, reactor, self.offload)
@@ -87,6 +90,7 @@ class GatewayService(Service):
         self._mailbox.start()
         self._routes.start()
         self._directory.start()
+        self._evidence.start()
         self._publisher.start()
         self._tap_publisher.start()
         if self._spool is not None:
@@ -126,6 +130,7 @@ class GatewayService(Service):
         yield self.gateway.close_links("shutdown")
         if self._spool is not None:
             self._spool.stop()
+        yield self._write_evidence()
         yield self._release_routes()
         self.offload.stop()
         self._directory.stop()
@@ -138,6 +143,11 @@ class GatewayService(Service):
             self._statistics.stop()
         self.gateway.stop()
         self._log_statistics()
+
+    def _write_evidence(self) -> Deferred[None]:
+        """Have the fleet know why links closed; what Redis does not take in time is dropped."""
+        written = self.gateway.evidence.drain().addTimeout(RELEASE_SECONDS, self._reactor)
+        return written.addErrback(lambda _: None).addCallback(lambda _: self._evidence.stop())
 
     @inlineCallbacks
     def _release_routes(self) -> Any:
@@ -172,6 +182,8 @@ class GatewayService(Service):
                 self.offload.receive(entry)
             elif isinstance(entry, Tap):
                 self.gateway.taps.renew(entry)
+            elif isinstance(entry, FactsWanted):
+                self.gateway.evidence.tell(entry)
             else:
                 self.gateway.batches.receive(entry)
 

@@ -41,7 +41,6 @@ HEALTHY_SECONDS = 10.0
 STOP_SECONDS = 25.0
 READY_SECONDS = 30.0
 PR_SET_PDEATHSIG = 1
-TOKEN_FILE = "control-token"
 
 
 class StackError(Exception):
@@ -201,7 +200,7 @@ class Stack:
         """The setting of a token of this stack's own, kept from one start to the next, unless one is set."""
         if self._settings.control_token or self._settings.control_listen == "off":
             return {}
-        path = self._var / TOKEN_FILE
+        path = self._settings.own_token_file.absolute()
         with suppress(FileExistsError), os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
             file.write(secrets.token_hex(32) + "\n")
         return {"IOTGW_CONTROL_TOKEN_FILE": str(path)}
@@ -228,7 +227,7 @@ def token_file(settings: Settings) -> Path | None:
     """Where the control token of a stack with these settings lies; None if it is in no file."""
     if settings.control_token:
         return settings.control_token_file
-    return settings.var.absolute() / TOKEN_FILE
+    return settings.own_token_file.absolute()
 
 
 def private_redis_url(var: Path) -> str | None:

@@ -275,6 +275,11 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{(self.var / 'iotgw.sqlite3').absolute()}"
 
     @property
+    def own_token_file(self) -> Path:
+        """Where ``iotgw up`` keeps the control token that it makes."""
+        return self.var / "control-token"
+
+    @property
     def effective_spool_folder(self) -> Path:
         """A folder for each gateway: several may share a host, its settings and its disk."""
         return (self.spool_folder or self.var) / f"spool-{self.gateway_id}"

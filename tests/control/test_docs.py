@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.contract import Reply
 from tests.control.desk import TOKEN, Desk
 from tests.iotgw.fakes import LineProtocol
 
@@ -44,6 +45,9 @@ def test_its_commands_work(desk: Desk, command: str):
     asking = desk.begin(method, path, data, token=token)
     if "/v1/tasks/" in path:
         assert desk.sent[-1][0].task == "tasks.devices.summary"
+    elif "/v1/evidence/" in path:
+        desk.offload.receive(Reply(desk.sent[-1][0].id, {"exists": False}))
+        assert asking.answer().json["gateway"] == desk.house.gateway.settings.gateway_id
     elif path == "/readyz":
         assert asking.answer().status in (200, 503)
     else:

@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from iotgw.accepting import LinkFactory
 from iotgw.admissions import Device, Remembered
 from iotgw.batch import Batch
+from iotgw.evidence import EvidenceAwayError, Seen
 from iotgw.gateway import Gateway
 from iotgw.link import Link
 from iotgw.routetable import Answer, Claim
@@ -21,7 +22,7 @@ from iotgw.taps import TapEntry
 from protocols import Credential, Decoded, Event, Malformed, Message, Outcome, RawFrame, Send
 from protocols.credential import seal
 from settings import Settings
-from tasks.contract import Known, Receipt, Tap
+from tasks.contract import Facts, FactsWanted, Known, Receipt, Stranger, Tap, route_field
 
 
 class LineProtocol:
@@ -215,6 +216,46 @@ class FakeTapPublisher:
         return self.has_room
 
 
+class FakeEvidenceTable:
+    """Remembers what is told, and finds what whoever tests it has put there; fails while it is away."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, Facts] = {}
+        self.knocked: list[Stranger] = []
+        self.writes: list[int] = []
+        self.asked: list[tuple[str, FactsWanted]] = []
+        self.route = ""
+        self.is_away = False
+        self.held: list[Deferred[None]] | None = None
+        """Writes that have no answer yet; None to answer at once."""
+
+    def write(self, facts: Sequence[tuple[str, Facts]], strangers: Sequence[Stranger]) -> Deferred[None]:
+        self.writes.append(len(facts) + len(strangers))
+        if not self.is_away:
+            self.told.update(facts)
+            self.knocked += strangers
+        if self.held is not None:
+            self.held.append(Deferred())
+            return self.held[-1]
+        return self._answer(None)
+
+    def find(self, device: FactsWanted) -> Deferred[Seen]:
+        return self._answer(Seen(self.told.get(route_field(*device)), self.route, self.knocked))
+
+    def facts(self, device: FactsWanted) -> Deferred[Facts | None]:
+        return self._answer(self.told.get(route_field(*device)))
+
+    def strangers(self) -> Deferred[Sequence[Stranger]]:
+        return self._answer(self.knocked)
+
+    def ask(self, gateway: str, device: FactsWanted) -> Deferred[None]:
+        self.asked.append((gateway, device))
+        return self._answer(None)
+
+    def _answer(self, result: Any) -> Deferred[Any]:
+        return fail(EvidenceAwayError("away")) if self.is_away else succeed(result)
+
+
 class House:
     """A gateway on a fake clock with a fake publisher."""
 
@@ -225,6 +266,8 @@ class House:
         self.directory = FakeDirectory()
         self.gateway = Gateway(Settings(**settings), self.clock, self.publisher.publish)
         self.gateway.admissions.ask_of(self.directory)
+        self.evidence = FakeEvidenceTable()
+        self.gateway.evidence.keep_in(self.evidence)
         self.gateway.start()
 
     @property

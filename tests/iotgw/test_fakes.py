@@ -8,11 +8,20 @@ from typing import Any
 import pytest
 
 from iotgw.directory import RedisDirectory
+from iotgw.evidencetable import EvidenceTable
 from iotgw.publisher import Publisher
 from iotgw.routetable import RouteTable
 from iotgw.tappublisher import TapPublisher
 from protocols.registry import PROTOCOLS
-from tests.iotgw.fakes import FakeDirectory, FakePublisher, FakeRouteTable, FakeTapPublisher, LineCodec, LineProtocol
+from tests.iotgw.fakes import (
+    FakeDirectory,
+    FakeEvidenceTable,
+    FakePublisher,
+    FakeRouteTable,
+    FakeTapPublisher,
+    LineCodec,
+    LineProtocol,
+)
 from tests.iotgw.test_simulator import LineTerminal
 
 
@@ -30,11 +39,12 @@ REAL_PROTOCOL = PROTOCOLS["jt808"]
         (FakeRouteTable, RouteTable, ["change"]),
         (FakeDirectory, RedisDirectory, ["remembered", "looked_up"]),
         (FakeTapPublisher, TapPublisher, ["publish"]),
+        (FakeEvidenceTable, EvidenceTable, ["write", "find", "facts", "strangers", "ask"]),
         (LineProtocol(), REAL_PROTOCOL, ["codec", "terminal", "decode", "kind_name", "ends_session", "credential"]),
         (LineCodec(), REAL_PROTOCOL.codec(), ["receive", "wake", "ack", "end"]),
         (LineTerminal("1"), REAL_PROTOCOL.terminal("1"), ["connect", "receive", "report", "send", "heartbeat"]),
     ],
-    ids=["publisher", "routes", "directory", "taps", "protocol", "codec", "terminal"],
+    ids=["publisher", "routes", "directory", "taps", "evidence", "protocol", "codec", "terminal"],
 )
 def test_a_fake_takes_what_the_real_one_takes(fake: Any, real: Any, names: list[str]):
     for name in names:

@@ -15,16 +15,19 @@ import structlog
 from iotgw.mailbox import RECONNECT_SECONDS, Mailbox
 from protocols import Outcome
 from tasks.contract import (
+    FACTS_FIELD,
     KICK_FIELD,
     RECEIPT_FIELD,
     REPLY_FIELD,
     TAP_FIELD,
+    FactsWanted,
     Fault,
     Kick,
     Receipt,
     Reply,
     Tap,
     mailbox,
+    pack_facts_wanted,
     pack_receipt,
     pack_reply,
     pack_tap,
@@ -89,6 +92,14 @@ def test_kicks_come_in_between_receipts_in_their_order(post: Post):
     assert post.received.get(timeout=10) == Kick("jt808", "138/00", "run", 1_700_000_000_000_000)
     assert post.received.get(timeout=10) == Kick("jt808", "2", "run", 7)
     assert post.read(1) == ["b"]
+
+
+def test_questions_after_devices_come_in_one_by_one(post: Post):
+    post.client.xadd(mailbox("gw"), {FACTS_FIELD: pack_facts_wanted([FactsWanted("jt808", "1"), FactsWanted("gt06", "2")])})
+    post.client.xadd(mailbox("gw"), {FACTS_FIELD: b"\xff"})
+    post.write("a")
+    assert [post.received.get(timeout=10) for _ in range(2)] == [FactsWanted("jt808", "1"), FactsWanted("gt06", "2")]
+    assert post.read(1) == ["a"]
 
 
 @pytest.mark.parametrize("data", [b"\xff\x00", b"", msgpack.packb(["run", "jt808/1"]), msgpack.packb(["run", 1, 2])])

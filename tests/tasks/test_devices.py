@@ -34,7 +34,13 @@ class TestSummary:
         Device.objects.create(protocol="fake", identity="7", name="truck", is_enabled=False)
         told = summary("fake", "7")
         assert (told["exists"], told["name"], told["is_enabled"]) == (True, "truck", False)
-        assert [told[key] for key in ("last_seen", "last_report", "quarantined", "last_quarantined")] == [None, None, 0, None]
+        assert [told[key] for key in ("last_seen", "last_report", "last_dated", "quarantined", "last_quarantined")] == [
+            None,
+            None,
+            None,
+            0,
+            None,
+        ]
 
     def test_of_one_that_reports_and_is_not_always_understood(self) -> None:
         bad = DecodeError("truncated", "items[1]", "2 bytes are missing")
@@ -44,6 +50,7 @@ class TestSummary:
         told = summary("fake", "7")
         assert told["last_seen"] == RECEIVED.isoformat()
         assert told["last_report"] == {"kind": "location", "time": NOON.isoformat(), "received_at": RECEIVED.isoformat()}
+        assert told["last_dated"] == {**told["last_report"], "latitude": 1.0, "longitude": 2.0, "fix": None}
         assert told["quarantined"] == 2
         assert told["last_quarantined"] == {
             "kind": "photo",
@@ -53,3 +60,14 @@ class TestSummary:
         }
         assert len(pack_reply(Reply("call", told))) < REPLY_BYTES, "it can travel"
         assert summary("other", "7") == {"exists": False}
+
+    @pytest.mark.parametrize("off", [timedelta(days=-1), timedelta(hours=8), timedelta(days=400)])
+    def test_of_one_whose_clock_is_off_since_today(self, off: timedelta) -> None:
+        write([said("location", b"before", ago=EARLIER)], is_open=anybody)
+        wrong = report(b"now", NOON + off, latitude=0.0, longitude=0.0, values={"fix": False})
+        write([Incoming("fake", Message("7", 0x0200, 2, b"", b"now"), RECEIVED, "location", Decoded([wrong]))], is_open=anybody)
+        undated = Decoded([report(b"beat", None)])
+        write([Incoming("fake", Message("7", 2, 3, b"", b"beat"), RECEIVED + EARLIER, "heartbeat", undated)], is_open=anybody)
+        last = summary("fake", "7")["last_dated"]
+        assert (last["time"], last["received_at"]) == ((NOON + off).isoformat(), RECEIVED.isoformat())
+        assert (last["latitude"], last["fix"]) == (0.0, False)
