@@ -28,6 +28,10 @@ CLOSED = {
     "banned": ("it is banned on this gateway", "GET /v1/bans says until when; DELETE lifts it"),
     "kicked": ("somebody closed its link", "nothing: it may come back at once"),
     "devices": ("more devices were on the link than may be", "raise devices_per_link if it is a platform"),
+    "crowded": (
+        "too much waited to be let in, on all links together",
+        "do workers answer? The log says so: no answer who may come in; else somebody floods this gateway",
+    ),
     "replaced": ("it has come back on a newer link", "if it goes on so: two terminals have its name"),
     "refused": ("it may not come in any more", "is it disabled, or removed? iotgw devices list"),
     "logout": ("it took its leave", "nothing: it comes back when it wants to"),
@@ -46,8 +50,8 @@ REFUSED = {
     "unknown": ("refused: it is not known", "add it: iotgw devices add {0} {1}"),
     "disabled": ("refused: it is disabled", "let it in again: iotgw devices enable {0} {1}"),
     "credential": (
-        "refused: its credential is not the one that it should have",
-        "set the credential of {1} anew, on the device or here; if it is not yours, somebody uses its name",
+        "refused: it shows no credential, or not the one that it should have",
+        "give it a new one, iotgw devices credential {0} {1}, and set it there; if it is not yours, somebody uses its name",
     ),
     "banned": ("it is banned on this gateway", "GET /v1/bans says until when; DELETE /v1/bans/devices/{0}/{1} lifts it"),
 }

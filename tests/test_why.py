@@ -20,6 +20,7 @@ from settings import Settings
 from tasks.contract import ALIVE, EVIDENCE, read_facts
 from tests.processes import wait_until
 from tests.protocols.jt808.frames import LOCATION_BODY, up
+from tests.protocols.native.frames import hello
 from tests.servers import Child, free_port
 from tests.stacks import RunningStack, listening
 from tests.test_end_to_end import Terminal
@@ -38,6 +39,7 @@ class Inquiry:
     def __init__(self, start_child: Callable[..., Child], folder: Path) -> None:
         listen = f"tcp:{free_port()}:interface=127.0.0.1"
         environment = {"IOTGW_CONTROL_LISTEN": listen, "IOTGW_ADMISSION": "known", "IOTGW_RECEIPT_TIMEOUT_SECONDS": "2"}
+        environment["IOTGW_ADMISSIONS__NATIVE"] = "credential"
         self.stack = RunningStack(start_child, folder / "var", **environment)
         self.stack.child.wait_until(lambda: "control over HTTP" in self.stack.child.output(), "control is there")
         self.settings = Settings(var=folder / "var", control_listen=listen)
@@ -52,8 +54,8 @@ class Inquiry:
         self.terminals.append(Terminal(port or self.port))
         return self.terminals[-1]
 
-    def why(self, identity: str) -> dict[str, Any]:
-        return ask(self.settings, "jt808", identity)
+    def why(self, identity: str, protocol: str = "jt808") -> dict[str, Any]:
+        return ask(self.settings, protocol, identity)
 
     def command(self, identity: str) -> tuple[int, Any]:
         """The same by the command: its exit status, and what it prints."""
@@ -117,6 +119,16 @@ def test_each_fault_is_named_with_what_to_do(inquiry: Inquiry):
     bad.send(bytes(frame))
     wait_until(lambda: inquiry.why(phones["checksum"])["facts"]["malformed"], "it is counted")
     assert "1 good, 1 of 2 bad: 1 checksum" in opened(inquiry.why(phones["checksum"]))["frames"]
+
+    # A token that is not the one that was set.
+    for words in (("devices", "add", "native", "board-7"), ("devices", "credential", "native", "board-7")):
+        assert inquiry.stack.command(*words).returncode == 0
+    board = inquiry.connect(inquiry.stack.ports["native"])
+    board.send(hello(identity="board-7", token=b"guess"))
+    wait_until(lambda: "identified" in opened(inquiry.why("board-7", "native")), "the refusal is known")
+    told = opened(inquiry.why("board-7", "native"))
+    assert "credential" in told["identified"]
+    assert "iotgw devices credential native board-7" in told["identified"]
 
     # A clock a day off.
     assert inquiry.connect().ask(up(LOCATION, here_at(datetime.now(UTC) - timedelta(days=1)), 1, phones["clock"]))
