@@ -14,16 +14,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import structlog
-from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.tcp import Connection
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from iotgw.doorway import Doorway
 from iotgw.facts import LinkFacts
+from iotgw.intake import Intake
 from iotgw.keepalive import keep_alive, send_at_once
-from iotgw.patience import Patience
 from iotgw.sessions import Session
 from iotgw.strangers import LONGEST, recognise
 from protocols import DeviceProtocol, Event, Malformed, Message, Outcome, Send
@@ -35,51 +32,28 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-FLUSH_SECONDS = 5.0
-"""How long a closing link may take to hand over its last bytes before it is cut."""
 
-
-@implementer(IPushProducer)
-class Link(Protocol):
-    """Feeds a device's bytes to its codec and the codec's messages to the gateway.
-
-    It is the producer of its own transport: a device that sends but does not read its acks is not read from
-    either, so that what waits for it stays bounded. One that sends more messages than it may is not read from until
-    it may again: its bytes wait where they are, and it loses nothing.
-    """
-
-    transport: Connection
+class Link(Intake):
+    """Feeds a device's bytes to its codec and the codec's messages to the gateway, and writes what answers them."""
 
     def __init__(self, gateway: Gateway, protocol: DeviceProtocol, number: int, address: str, peer: str) -> None:
+        super().__init__(gateway, protocol.name, peer)
         self.number = number
         self.address = address
         """Under which name its device's address is counted."""
         self.protocol = protocol
-        self.peer = peer
-        """Its device's address and port, for people."""
-        self.is_open = False
-        self.identities: set[str] = set()
         self.ack_rule = gateway.settings.acks.get(protocol.name, AckRule.COMMIT)
-        self._gateway = gateway
         self._codec = protocol.codec()
         self._doorway: Doorway | None = None
         self.is_vouched = False
         """Whether somebody was let in who speaks for others."""
-        self.unsettled = 0
-        """Messages that wait to be let in, or were handed over and have no outcome yet."""
         self.ack_seconds: float | None = None
-        self._is_retiring = False
         self._malformed_in_a_row = 0
-        self._is_slow = False
         self._first: bytes | None = b"" if gateway.settings.close_strangers.get(protocol.name, True) else None
         """What it sent first, for as long as it may be a stranger."""
-        idle_seconds = gateway.settings.idle_timeouts.get(protocol.name, gateway.settings.idle_timeout_seconds)
-        self.patience = Patience(idle_seconds, gateway.settings.identify_timeout_seconds)
         self.facts = LinkFacts()
         self._rates = gateway.message_rates(protocol.name)
         self.tap: LinkTap | None = None
-        self.cause = "peer"
-        """What it is closed for, in a word; the peer does it unless somebody else says so."""
 
     def connectionMade(self) -> None:
         self.patience.begin(self._gateway.now())
@@ -107,7 +81,7 @@ class Link(Protocol):
         if self._first is not None and not self._is_welcome(data, events):
             return
         self._take(events, now)
-        self._watch_codec()
+        self._watch()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.is_open = False
@@ -133,7 +107,7 @@ class Link(Protocol):
         # Only now is it the device's turn to say something.
         self.patience.heard_at = self._gateway.now()
         if self.is_open:
-            self._watch_codec()
+            self._watch()
 
     def welcome(self, identity: str, messages: list[Message]) -> None:
         """A device is let in, and what it has said goes on, though the device may have left meanwhile."""
@@ -183,10 +157,6 @@ class Link(Protocol):
                 self.end_session(message.identity, "logout")
         self._leave_if_settled()
 
-    def _leave_if_settled(self) -> None:
-        if self._is_retiring and self.unsettled <= 0:
-            self.close("drained")
-
     def _write_acks(self, settled: list[tuple[Message, Outcome]]) -> None:
         time = self._gateway.wall_time()
         ack = self._codec.ack
@@ -209,98 +179,6 @@ class Link(Protocol):
         if identity in self.identities:
             self._gateway.end_session(self, identity, cause)
             self.patience.unidentified_since = self._gateway.now()
-
-    def retire(self) -> None:
-        """Read no more, and close when all that was read is answered."""
-        if not self.is_open:
-            return
-        self._is_retiring = True
-        self._hold()
-        self._leave_if_settled()
-
-    def close(self, cause: str) -> None:
-        """Close from our side. What was written before still leaves, for a few seconds."""
-        if not self.is_open:
-            return
-        self.is_open = False
-        self.cause = cause
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
-        self.patience.heard_at = self._gateway.now()
-        self._gateway.wheel.add(self)
-
-    def deadline(self) -> float:
-        if not self.is_open:
-            return self.patience.heard_at + FLUSH_SECONDS
-        ends, wanted = self._patience_ends(), self._codec.deadline
-        if self.patience.throttled_until:
-            ends = min(ends, self.patience.throttled_until)
-        return ends if wanted is None or self._is_held else min(ends, wanted)
-
-    def expire(self) -> None:
-        now = self._gateway.now()
-        if not self.is_open:
-            self.transport.abortConnection()
-        elif self._patience_ends() <= now:
-            self.close("idle" if self.identities else "unidentified")
-        elif self.patience.throttled_until and self.patience.throttled_until <= now:
-            self.patience.throttled_until = 0.0
-            self._gateway.wheel.add(self)
-            self._read_on()
-        else:
-            self._wake_codec(now)
-
-    def pauseProducing(self) -> None:
-        self._is_slow = True
-        self.transport.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        self._is_slow = False
-        self._read_on()
-
-    def stopProducing(self) -> None:
-        """The transport is gone; connectionLost follows."""
-
-    def set_reading(self, is_reading: bool) -> None:
-        """Let the gateway hold all links while too much is without a receipt."""
-        if not self.is_open:
-            return
-        if is_reading:
-            self._read_on()
-        else:
-            self._hold()
-
-    @property
-    def _is_held(self) -> bool:
-        """Whether the device is not read from: what its codec waits for may have come long ago."""
-        return self._is_slow or self._is_crowded or self.patience.held_since is not None
-
-    def _hold(self) -> None:
-        self.transport.pauseProducing()
-        self.patience.hold(self._gateway.now())
-
-    def _read_on(self) -> None:
-        """Read from the device again, unless there is a reason left why not."""
-        if self.patience.throttled_until or self._gateway.is_paused or self._is_retiring:
-            return
-        if self.patience.release(self._gateway.now()):
-            self._gateway.wheel.hasten(self, self._patience_ends())
-        if not self._is_slow and not self._is_crowded:
-            self.transport.resumeProducing()
-            self._watch_codec()
-
-    def _throttle(self, until: float) -> None:
-        """A device on this link is above its rate: read no more before it may send the next message."""
-        if until > self.patience.throttled_until:
-            if not self.patience.throttled_until:
-                self._gateway.statistics.count("links.throttled")
-                log.debug("device above its rate, its link waits", peer=self.peer, protocol=self.protocol.name)
-            self.patience.throttled_until = until
-            self._hold()
-            self._gateway.wheel.hasten(self, until)
-
-    def _patience_ends(self) -> float:
-        return self.patience.ends(self._gateway.now(), is_identified=bool(self.identities), is_unsettled=self.unsettled > 0)
 
     def _is_welcome(self, data: bytes, events: Sequence[Event]) -> bool:
         """Whether a link that may be a stranger's may go on."""
@@ -370,7 +248,11 @@ class Link(Protocol):
         """Whether more of it waits to be let in than is good."""
         return self._doorway is not None and self._doorway.is_full
 
-    def _wake_codec(self, now: float) -> None:
+    @property
+    def _wanted_at(self) -> float | None:
+        return self._codec.deadline
+
+    def _wake(self, now: float) -> None:
         try:
             events = self._codec.wake(now)
             if self.tap is not None:
@@ -386,8 +268,8 @@ class Link(Protocol):
         log.exception("codec failed", protocol=self.protocol.name, peer=self.peer)
         self.close("fault")
 
-    def _watch_codec(self) -> None:
-        """Have the wheel know of the codec's deadline. Nothing to do for protocols that have none."""
+    def _watch(self) -> None:
+        """Nothing to do for protocols that have no deadline."""
         wanted = self._codec.deadline
         if wanted is not None:
             self._gateway.wheel.hasten(self, wanted)

@@ -103,7 +103,7 @@ FAULTS = {
         case(PHONE, stranger(PHONE, reason="refused.credential", messages=1)),
         "ooOonnnnn",
         "identified",
-        "set the credential of 13800138000 anew",
+        "iotgw devices credential jt808 13800138000",
     ),
     "bad checksums": (
         case(**{**LINKED, "facts": facts(malformed={"checksum": 3})}),
