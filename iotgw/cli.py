@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import resource
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,8 +12,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from iotgw.commands import replace_process
 from protocols import Camera, DeviceProtocol
@@ -102,9 +99,8 @@ def simulate(protocol: DeviceProtocol, ledger: Path | None, **options: Any) -> N
 
     Exit status 1 when reports are left without an ack.
     """
-    from twisted.internet.task import react
-
     from iotgw.simulator import FleetPlan
+    from iotgw.simulator.run import run
 
     plan = FleetPlan(
         protocol=protocol,
@@ -121,14 +117,7 @@ def simulate(protocol: DeviceProtocol, ledger: Path | None, **options: Any) -> N
     )
     if plan.photos_every_seconds is not None and not isinstance(protocol.terminal(protocol.simulated_identity(0)), Camera):
         raise click.UsageError(f"simulated {protocol.title} devices have no camera: leave --photos-every out")
-    _allow_files(plan.devices)
-    kept: list[int] = []
-    try:
-        react(_simulate, (plan, ledger, kept))
-    except SystemExit as end:
-        if end.code:
-            raise
-    raise SystemExit(1 if kept[0] else 0)
+    raise SystemExit(1 if run(plan, ledger) else 0)
 
 
 @main.command()
@@ -299,43 +288,3 @@ def _protocols(settings: Settings) -> dict[str, DeviceProtocol]:
     except RegistryError as error:
         click.echo(f"iotgw: {error}", err=True)
         raise SystemExit(2) from error
-
-
-async def _simulate(reactor: Any, plan: Any, ledger_path: Path | None, kept: list[int]) -> None:
-    from iotgw.simulator import Fleet
-    from iotgw.simulator.fleet import open_ledger
-
-    console = Console(stderr=True, highlight=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
-    bar = Progress(*columns, console=console)
-    task = bar.add_task(f"{plan.devices} devices", total=plan.duration_seconds, text="")
-    with open_ledger(ledger_path) as ledger:
-        fleet = Fleet(plan, reactor, ledger)
-
-        def progress(seconds: float) -> None:
-            if ledger is not None:
-                ledger.flush()
-            bar.update(task, completed=min(seconds, plan.duration_seconds), text=_progress_text(fleet))
-
-        with Live(bar, console=console, refresh_per_second=4):
-            await fleet.run(progress)
-    kept.append(fleet.kept)
-    unanswered = f", {fleet.unanswered} to which the protocol has no answer" if fleet.unanswered else ""
-    dropped = f", {fleet.dropped} links dropped" if fleet.dropped else ""
-    counts = f"{fleet.made} reports made, {fleet.acked} acked, {fleet.kept} kept without an ack, {fleet.sent} sent"
-    print(counts + unanswered + dropped, flush=True)
-
-
-def _progress_text(fleet: Any) -> str:
-    median, slowest = fleet.latency_seconds(0.5), fleet.latency_seconds(0.99)
-    latency = "" if median is None else f", ack in {median * 1000:.0f} ms (p99 {slowest * 1000:.0f} ms)"
-    return f"{fleet.online} online, {fleet.acked} acked, {fleet.kept} waiting{latency}"
-
-
-def _allow_files(wanted: int) -> None:
-    """Raise this process's limit of open files as far as it may go: each device is one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted + 100:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(wanted + 100, soft), hard), hard))
-    if min(hard, resource.getrlimit(resource.RLIMIT_NOFILE)[0]) < wanted + 20:
-        raise click.ClickException(f"{wanted} devices need as many open files, and this process may have {hard}: raise 'ulimit -n'")
