@@ -170,12 +170,15 @@ class FakeDirectory:
         self.known: dict[Device, Known | None] = {}
         self.memory: dict[Device, Remembered] = {}
         self.error: Exception | None = None
+        self.memory_error: Exception | None = None
         self.is_holding = False
         self.waiting: list[tuple[Sequence[Device], Deferred[list[Known | None]]]] = []
         self.asked: list[Sequence[Device]] = []
         """What was looked up, a round each."""
 
     def remembered(self, devices: Sequence[Device]) -> Deferred[list[Remembered | None]]:
+        if self.memory_error is not None:
+            return fail(self.memory_error)
         return succeed([self.memory.get(device) for device in devices])
 
     def looked_up(self, devices: Sequence[Device]) -> Deferred[list[Known | None]]:

@@ -188,6 +188,27 @@ def test_while_nobody_answers_who_is_remembered_does_not_wait_for_it():
     assert house.gateway.sessions.get("line", "later") is not None
 
 
+def test_when_somebody_answers_again_it_is_asked_again():
+    house = House()
+    house.directory.error = TimeoutError("no reply")
+    house.say(house.connect()[0], "other 1 a")
+    house.directory.error = None
+    house.pass_time(RETRY_SECONDS + 0.5)
+    house.directory.asked.clear()
+    house.directory.memory[DEVICE] = Remembered(FINE, 3600.0)
+    answered(house, "dev 1 a")
+    assert house.directory.asked == [[DEVICE]]
+
+
+def test_without_redis_s_memory_everybody_is_asked_for():
+    house = House()
+    house.directory.memory_error = OSError("away")
+    house.directory.memory[DEVICE] = Remembered(FINE, 1.0)
+    answered(house, "dev 1 a", "other 1 b")
+    assert house.directory.asked == [[DEVICE, ("line", "other")]]
+    assert len(house.gateway.sessions) == 2
+
+
 def test_what_is_remembered_of_a_device_that_was_refused_since_is_not_believed():
     house = House()
     house.directory.memory[DEVICE] = Remembered(FINE, 1.0)
@@ -199,6 +220,8 @@ def test_what_is_remembered_of_a_device_that_was_refused_since_is_not_believed()
     house.say(link, "dev 1 b")
     assert transport.value() == b"dev:1 REFUSED\ndev:2 REFUSED\n"
     assert house.directory.asked == [[DEVICE]]
+    house.say(link, "dev 1 c")
+    assert house.directory.asked == [[DEVICE]], "what has been read since is believed again"
     for number in range(MOST_DOUBTED + 10):
         house.gateway.admissions.doubt(("line", str(number)))
     assert len(house.gateway.admissions._doubted) == MOST_DOUBTED
@@ -276,7 +299,8 @@ def test_a_link_that_claims_ever_more_devices_at_once_is_closed():
 def test_who_guesses_credentials_is_banned():
     house = House(admission="credential", ban_offences=3)
     link, transport = house.connect()
-    house.say(link, "dev 1 no credential", "dev 1 a", "dev 1 b", "dev 1 c")
+    for _ in range(4):
+        house.say(link, "dev 1 no credential")
     assert not transport.disconnecting, "who shows none does not guess"
     for _ in range(3):
         house.say(link, "dev 1 key guess")
