@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from django.db.models import QuerySet
@@ -39,16 +39,27 @@ class KnownDevice(NamedTuple):
 def known_devices(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], KnownDevice]:
     """Which of these devices there are, by protocol and identity: a question for each protocol, however many there are."""
     identities: dict[str, list[str]] = defaultdict(list)
-    for protocol, identity in keys:
-        # For what no column has, a database would refuse the question.
-        if is_name(protocol, PROTOCOL_LENGTH) and is_name(identity, IDENTITY_LENGTH):
-            identities[protocol].append(identity)
+    for protocol, identity in filter(_is_device, keys):
+        identities[protocol].append(identity)
     found = {}
     for protocol, names in identities.items():
         rows = Device.objects.filter(protocol=protocol, identity__in=names)
         for identity, is_enabled, credential in rows.values_list("identity", "is_enabled", "credential"):
             found[protocol, identity] = KnownDevice(is_enabled, credential)
     return found
+
+
+def create_devices(keys: Iterable[tuple[str, str]]) -> None:
+    """Have these devices, as far as they are not there and columns take their names."""
+    # In one order, so that two who create the same ones do not wait for each other.
+    new = [Device(protocol=protocol, identity=identity) for protocol, identity in sorted(filter(_is_device, keys))]
+    Device.objects.bulk_create(new, ignore_conflicts=True)
+
+
+def _is_device(key: tuple[str, str]) -> bool:
+    """Whether there may be such a device: for what no column takes, a database would refuse even the question."""
+    protocol, identity = key
+    return is_name(protocol, PROTOCOL_LENGTH) and is_name(identity, IDENTITY_LENGTH)
 
 
 def newest_reports(limit: int, identity: str | None = None, kind: str | None = None) -> QuerySet[Report]:

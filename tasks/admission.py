@@ -15,8 +15,9 @@ from celery.exceptions import Reject
 from django.db import DatabaseError, InterfaceError, connection
 from redis import RedisError
 
+from settings.model import Admission
 from store import queries
-from tasks.celery import app
+from tasks.celery import app, settings
 from tasks.connection import redis
 from tasks.contract import (
     ADMISSION_TASK,
@@ -40,9 +41,10 @@ TIME_LIMIT_SECONDS = 15
 def look_up(devices: list[Any]) -> list[Known | None]:
     """What is known of devices, in their order; None for one that there is not.
 
-    Idempotent: it only reads, and remembers in Redis what it has read. Bounded by the number of devices that may be
-    asked for at once, and by the limits above. A payload that is none of ours is dropped. While the database is away
-    it fails at once: its gateway goes by what Redis remembers.
+    Of a protocol whose admission is open, those that there are not are created, so that they are remembered as what they
+    are from then on. Idempotent: besides, it only reads, and remembers in Redis what it has read. Bounded by the number
+    of devices that may be asked for at once, and by the limits above. A payload that is none of ours is dropped. While
+    the database is away it fails at once: its gateway goes by what Redis remembers.
     """
     try:
         asked = asked_devices(devices)
@@ -51,6 +53,9 @@ def look_up(devices: list[Any]) -> list[Known | None]:
         raise Reject(str(error), requeue=False) from error
     try:
         found = queries.known_devices(asked)
+        if welcome := {device for device in asked if device not in found and is_open(device[0])}:
+            queries.create_devices(welcome)
+            found |= queries.known_devices(list(welcome))
     except (DatabaseError, InterfaceError):
         # As with batches: after a failover it may lead nowhere.
         connection.close()
@@ -58,6 +63,11 @@ def look_up(devices: list[Any]) -> list[Known | None]:
     known = [None if (row := found.get(device)) is None else Known(row.is_enabled, row.credential) for device in asked]
     _remember(asked, known)
     return known
+
+
+def is_open(protocol: str) -> bool:
+    """Whether devices of a protocol that there are not are created."""
+    return settings.admission_of(protocol) is Admission.OPEN
 
 
 def _remember(devices: Sequence[tuple[str, str]], known: Sequence[Known | None]) -> None:

@@ -17,9 +17,9 @@ from redis import RedisError
 
 from protocols.message import Outcome
 from protocols.report import Decoded, DecodeError
-from settings.model import Admission
 from store.bulk import Incoming, write
-from tasks.celery import app, protocols, settings
+from tasks.admission import is_open
+from tasks.celery import app, protocols
 from tasks.contract import INGEST_TASK, BadPayloadError, IngestMessage, Receipt, ingest_messages
 from tasks.mailboxes import deliver
 from tasks.patience import Patience
@@ -104,7 +104,7 @@ def _stored(batch: str, rows: list[IngestMessage]) -> dict[int, Outcome]:
     """
     incoming = [decoded(row) for row in rows]
     try:
-        outcomes = write(incoming, is_open=_is_open)
+        outcomes = write(incoming, is_open=is_open)
     except (DatabaseError, InterfaceError) as error:
         # Even one that still works: after a failover it may lead to a server that only reads.
         connection.close()
@@ -117,10 +117,6 @@ def _stored(batch: str, rows: list[IngestMessage]) -> dict[int, Outcome]:
         raise
     _patience.reset()
     return outcomes
-
-
-def _is_open(protocol: str) -> bool:
-    return settings.admission_of(protocol) is Admission.OPEN
 
 
 def _cause(error: Exception) -> str:

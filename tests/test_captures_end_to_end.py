@@ -26,11 +26,22 @@ class Expected:
         self.rows: set[tuple[str, str, str]] = set()
         self.quarantined: set[tuple[str, bytes]] = set()
         self.has_malformed = False
+        self.steps: list[tuple[bytes, int]] = []
+        """Frames that are sent together, and how many bytes of answers there are then: who comes onto the link for the first
+        time waits to be let in, and those that are there do not wait for it."""
         self._protocol = protocol
         self._codec = protocol.codec()
+        known: set[str] = set()
+        is_alone = True
         for frame in frames:
-            for event in self._codec.receive(frame, 0.0):
+            events = self._codec.receive(frame, 0.0)
+            for event in events:
                 self._take(event, time)
+            new = {event.identity for event in events if isinstance(event, Message)} - known
+            known |= new
+            before = b"" if new or is_alone else self.steps.pop()[0]
+            self.steps.append((before + frame, len(self.answers)))
+            is_alone = bool(new)
 
     def _take(self, event: Event, time: datetime) -> None:
         if isinstance(event, Send):
@@ -69,21 +80,21 @@ def test_captures_are_answered_byte_for_byte_and_stored(start_child, database_ur
         frames = usable(protocol)
         wanted = Expected(protocol, frames, TIMES[0])
         assert wanted.rows, name
-        got, hello = received(parts.ports[name], frames, len(wanted.answers)), hello_answer_bytes(protocol, frames)
+        got, hello = received(parts.ports[name], wanted.steps), hello_answer_bytes(protocol, frames)
         assert got[hello:].hex() == wanted.answers[hello:].hex(), name
         wait_until(lambda rows=wanted.rows: rows <= stored(), f"all reports of {name} are stored")
         quarantined |= wanted.quarantined
     assert {(row.device.identity, bytes(row.body)) for row in Quarantine.objects.select_related("device")} == quarantined
 
 
-def received(port: int, frames: list[bytes], size: int) -> bytes:
-    """Send frames over one link; so many bytes of the answers."""
+def received(port: int, steps: list[tuple[bytes, int]]) -> bytes:
+    """Send frames over one link, and wait for so many bytes of answers after each step; all of them."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as link:
-        for frame in frames:
-            link.sendall(frame)
         got = b""
-        while len(got) < size and (data := link.recv(65536)):
-            got += data
+        for frames, size in steps:
+            link.sendall(frames)
+            while len(got) < size and (data := link.recv(65536)):
+                got += data
     return got
 
 

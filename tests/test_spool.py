@@ -13,7 +13,7 @@ from tests.test_promise import acked
 def test_what_is_acked_without_a_worker_outlives_the_gateway(start_child, tmp_path):
     stack = RunningStack(start_child, tmp_path / "var", IOTGW_RECEIPT_TIMEOUT_SECONDS="1", IOTGW_GATEWAY_ID="gw")
     ledger = tmp_path / "ledger.jsonl"
-    simulator = stack.simulate(start_child, ledger, devices=20, interval=0.2, duration=15, settle=90)
+    simulator = stack.simulate(start_child, ledger, devices=20, interval=0.2, duration=30, settle=90)
     simulator.wait_until(lambda: acked(ledger) >= 40, "devices are let in")
     worker = stack.pid("worker")
     os.killpg(worker, signal.SIGSTOP)

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from settings import Settings
 from store.models import Device
+from tasks import admission
 from tasks import connection as worker_connection
 from tasks.admission import look_up
 from tasks.contract import KNOWN_SECONDS, MOST_DEVICES, UNKNOWN_SECONDS, Known, known_key, unpack_known
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.usefixtures("database_url")
 def memory(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
     """The worker's Redis."""
     monkeypatch.setattr(worker_connection, "settings", Settings(redis_url=redis_url))
+    monkeypatch.setattr(admission, "settings", Settings(admission="known", admissions={"two": "open"}))
     worker_connection.redis.cache_clear()
     client = redis.Redis.from_url(redis_url)
     yield client
@@ -41,13 +43,23 @@ def test_what_is_known_is_told_in_the_order_it_was_asked() -> None:
     devices()
     asked = [["two", "7"], ["one", "9"], ["one", "8"], ["one", "7"], ["two", "8"], ["one", "7"]]
     sealed = Known(True, "sealed")
-    assert look_up(asked) == [Known(True, ""), None, Known(False, ""), sealed, None, sealed]
+    assert look_up(asked) == [Known(True, ""), None, Known(False, ""), sealed, Known(True, ""), sealed]
+
+
+def test_where_everybody_may_come_in_a_new_device_is_there_from_then_on(memory: redis.Redis) -> None:
+    new = [["two", "1"], ["two", "2"], ["two", "1"], ["one", "1"], ["two", "\0"], ["two", "x" * 65]]
+    assert look_up(new) == [Known(True, "")] * 3 + [None] * 3
+    assert {(device.protocol, device.identity) for device in Device.objects.all()} == {("two", "1"), ("two", "2")}
+    assert unpack_known(memory.get(known_key("two", "1"))) == Known(True, "")
+    assert memory.ttl(known_key("two", "1")) > UNKNOWN_SECONDS
+    assert look_up(new[:1]) == [Known(True, "")]
+    assert Device.objects.count() == 2
 
 
 def test_it_is_one_question_a_protocol_however_many_are_asked_for() -> None:
     devices()
     with CaptureQueriesContext(connection) as queries:
-        look_up([["one" if number % 2 else "two", str(number)] for number in range(MOST_DEVICES)])
+        look_up([["one" if number % 2 else "three", str(number)] for number in range(MOST_DEVICES)])
     assert len(queries) == 2
 
 

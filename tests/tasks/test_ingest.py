@@ -16,8 +16,8 @@ from django.db import connection
 from protocols.message import Outcome
 from settings import Admission, Settings
 from store.models import Device, Quarantine, Report
+from tasks import admission, ingest
 from tasks import connection as worker_connection
-from tasks import ingest
 from tasks.contract import (
     MAILBOX_EXPIRY_SECONDS,
     MAILBOX_LENGTH,
@@ -98,7 +98,7 @@ def test_a_batch_that_comes_again_is_stored_once_and_receipted_again(client: red
 
 @pytest.mark.usefixtures("database_url")
 def test_known_admission_refuses_unknown_devices(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest, "settings", Settings(admission=Admission.KNOWN))
+    monkeypatch.setattr(admission, "settings", Settings(admission=Admission.KNOWN))
     Device.objects.create(protocol="fake", identity="known")
     run(message(identity="unknown"), message(identity="known"), message(BAD, "unknown"))
     assert receipts(client) == [Receipt("b1", {0: Outcome.REFUSED, 2: Outcome.REFUSED})]
