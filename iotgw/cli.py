@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -229,6 +230,9 @@ def tap(protocol: DeviceProtocol, identity: str, seconds: float | None, as_json:
     from tasks.contract import Tap
 
     settings = _settings()
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        # Also where whoever started it has the first of them ignored, as shells do in scripts.
+        signal.signal(ending, signal.default_int_handler)
     tapping = Tapping(Watcher(_redis_url(settings), Tap(protocol.name, identity)), as_json)
     try:
         tapping.run(seconds)
