@@ -37,13 +37,14 @@ test-kill: $(VENV)/dev ## the minute-long runs in which worker, gateway and Redi
 fuzz: $(VENV)/dev ## a million mutated frames through each protocol's decoder
 	for protocol in $(PROTOCOLS); do $(BIN)/python -m tests.fuzz $$protocol --count 1000000 || exit 1; done
 
-bench: $(VENV)/dev ## how fast: bodies, rows, the reactor and the gateway beside their rivals, and all of it end to end (12 minutes)
+bench: $(VENV)/dev ## how fast: bodies, rows, the reactor and the gateway beside their rivals, and all of it end to end (14 minutes)
 	$(BIN)/python -m bench.decode
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.echo
 	$(BIN)/python -m bench.gateway
 	$(BIN)/python -m bench.endtoend --seconds 3
 	$(BIN)/python -m bench.idle --seconds 20
+	$(BIN)/python -m bench.storm
 
 soak: $(VENV)/dev ## an hour: links that come and go, then full load without a worker; does anything grow, is anything lost
 	$(BIN)/python -m bench.soak --plot docs/soak.svg

@@ -1,29 +1,25 @@
 """The fleet's evidence in Redis, written and read by a thread of its own.
 
-    reactor                     thread                       Redis
-      ── write(facts, strangers) ─▶ one script for each ─────▶ evidence, strangers: the oldest go
-      ── find(device) ────────────▶ facts, route, strangers ──▶
-      ── ask(gateway, device) ────▶ facts ───────────────────▶ mailbox of the gateway that has the device
-
-Nothing is tried again: what fails comes back, and who asked counts it.
+reactor                     thread                       Redis
+  ── write(facts, strangers) ─▶ one script for each ─────▶ evidence, strangers: the oldest go
+  ── find(device) ────────────▶ facts, route, strangers ──▶
+  ── ask(gateway, device) ────▶ facts ───────────────────▶ mailbox of the gateway that has the device
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
-from typing import Any, NamedTuple, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import redis
 import structlog
-from redis.backoff import NoBackoff
 from redis.commands.core import Script
-from redis.retry import Retry
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
+from twisted.python.failure import Failure
 
 from iotgw.evidence import EvidenceAwayError, Seen
+from iotgw.redisthread import RedisThread
 from tasks.contract import (
     ALIVE,
     EVIDENCE,
@@ -55,7 +51,8 @@ from tasks.contract import (
 log = structlog.get_logger(__name__)
 
 DAY_MS = 86_400_000
-ANSWER_SECONDS = 5
+
+_Result = TypeVar("_Result")
 
 _KEEP = """
 local time = redis.call('TIME')
@@ -102,73 +99,33 @@ trim()
 )
 
 
-class _Job(NamedTuple):
-    do: Callable[[], Any]
-    done: Deferred[Any]
-
-
-class EvidenceTable:
-    """Does what it is told in that order. All deferreds fire in the reactor."""
+class EvidenceTable(RedisThread):
+    """Does what it is told in that order."""
 
     def __init__(self, redis_url: str, reactor: IReactorFromThreads) -> None:
-        self._client = redis.Redis.from_url(
-            redis_url,
-            socket_timeout=ANSWER_SECONDS,
-            socket_connect_timeout=ANSWER_SECONDS,
-            protocol=2,
-            # What happened at a device is not worth a wait, and may not be counted twice.
-            retry=Retry(NoBackoff(), 0),
-        )
+        super().__init__("evidence", redis_url, reactor)
         self._keep_facts, self._keep_strangers = (Script(self._client, text) for text in (KEEP_FACTS, KEEP_STRANGERS))
-        self._reactor = reactor
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="evidence", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread after the jobs it has. It is not waited for: it may wait for a Redis that hangs."""
-        self._jobs.put(None)
 
     def write(self, facts: Sequence[tuple[str, Facts]], strangers: Sequence[Stranger]) -> Deferred[None]:
-        return self._put(lambda: self._write(facts, strangers))
+        return self._tell(lambda: self._write(facts, strangers))
 
     def find(self, device: FactsWanted) -> Deferred[Seen]:
         """What is there of a device, who has it, and the strangers among whom it may be."""
-        return self._put(lambda: self._find(route_field(*device)))
+        return self._tell(lambda: self._find(route_field(*device)))
 
     def facts(self, device: FactsWanted) -> Deferred[Facts | None]:
-        return self._put(lambda: self._facts(route_field(*device)))
+        return self._tell(lambda: self._facts(route_field(*device)))
 
     def strangers(self) -> Deferred[Sequence[Stranger]]:
         """Those of the last day, the newest first."""
-        return self._put(self._strangers)
+        return self._tell(self._strangers)
 
     def ask(self, gateway: str, device: FactsWanted) -> Deferred[None]:
         """Have a gateway write what it knows of a device now."""
-        return self._put(lambda: self._ask(mailbox(gateway), pack_facts_wanted([device])))
+        return self._tell(lambda: self._ask(mailbox(gateway), pack_facts_wanted([device])))
 
-    def work(self, job: _Job) -> None:
-        try:
-            result = job.do()
-        except Exception as error:
-            unexpected = None if isinstance(error, redis.RedisError) else error
-            log.debug("evidence away", cause=str(error), exc_info=unexpected)
-            self._reactor.callFromThread(job.done.errback, EvidenceAwayError(str(error)))
-        else:
-            self._reactor.callFromThread(job.done.callback, result)
-
-    def _put(self, do: Callable[[], Any]) -> Deferred[Any]:
-        # One that is cancelled is done all the same; Twisted passes its result over.
-        done: Deferred[Any] = Deferred()
-        self._jobs.put(_Job(do, done))
-        return done
-
-    def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            self.work(job)
-        self._client.close()
+    def _tell(self, do: Callable[[], _Result]) -> Deferred[_Result]:
+        return self.put(do).addErrback(_away)
 
     def _write(self, facts: Sequence[tuple[str, Facts]], strangers: Sequence[Stranger]) -> None:
         if facts:
@@ -214,3 +171,9 @@ class EvidenceTable:
         pipeline.xadd(stream, {FACTS_FIELD: wanted}, maxlen=MAILBOX_LENGTH, approximate=True)
         pipeline.expire(stream, MAILBOX_EXPIRY_SECONDS)
         pipeline.execute()
+
+
+def _away(failure: Failure) -> NoReturn:
+    unexpected = None if failure.check(redis.RedisError) else failure.value
+    log.debug("evidence away", cause=failure.getErrorMessage(), exc_info=unexpected)
+    raise EvidenceAwayError(failure.getErrorMessage()) from failure.value

@@ -10,7 +10,8 @@ import redis
 from twisted.internet.defer import Deferred
 
 from iotgw.admissions import Remembered
-from iotgw.directory import ANSWER_SECONDS, RedisDirectory
+from iotgw.directory import RedisDirectory
+from iotgw.redisthread import ANSWER_SECONDS
 from tasks.contract import ADMISSION_TASK, KNOWN_SECONDS, UNKNOWN_SECONDS, BadPayloadError, Known, known_key, pack_known
 from tests.iotgw.test_routetable import DirectReactor
 

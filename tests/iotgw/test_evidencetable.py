@@ -38,8 +38,8 @@ FIELD = "line/dev"
 class Table(EvidenceTable):
     """A table that works on the calling thread."""
 
-    def _put(self, do: Any) -> Any:
-        done = super()._put(do)
+    def put(self, do: Any) -> Any:
+        done = super().put(do)
         job = self._jobs.get_nowait()
         assert job is not None
         self.work(job)
