@@ -56,6 +56,9 @@ class Month(NamedTuple):
         """The next month's first moment."""
         return self.plus(1).begin
 
+    def __str__(self) -> str:
+        return f"{self.year:04}-{self.number:02}"
+
     @property
     def table(self) -> str:
         return f"store_report_{self.year:04}_{self.number:02}"
@@ -105,6 +108,13 @@ def make_ahead(now: datetime, since: datetime | None = None) -> list[Month]:
 def ended(before: datetime) -> list[Month]:
     """The months whose last moment is before this one."""
     return [month for month in months() if month.end <= before]
+
+
+def size(month: Month) -> int:
+    """Of a month that has a partition, on the disk, in bytes."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_total_relation_size(%s::regclass)", [month.table])
+        return int(cursor.fetchone()[0])
 
 
 def make(month: Month) -> None:
