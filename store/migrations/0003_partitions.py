@@ -1,4 +1,4 @@
-from django.db import migrations
+from django.db import migrations, models
 
 
 def partition(apps, schema_editor):
@@ -64,6 +64,11 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AddField(
+            model_name='quarantine',
+            name='version',
+            field=models.CharField(blank=True, db_default='', default='', max_length=64),
+        ),
         # Back: an older release takes a table in partitions for what it was.
         migrations.RunPython(partition, migrations.RunPython.noop, elidable=False),
     ]
