@@ -1,6 +1,6 @@
 """From a batch to committed rows: one worker process on PostgreSQL and SQLite, against what Django offers for it.
 
-python -m bench.ingest [--rounds 5] [--batches 12]
+python -m bench.ingest [--rounds 5] [--batches 12] [--messages 2000]
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from bench.timing import pin  # noqa: E402
+from settings import Settings  # noqa: E402
 from store.bulk import Incoming, binary, write  # noqa: E402
 from store.database import database  # noqa: E402
 from store.models import Device, Report, State  # noqa: E402
@@ -42,11 +43,11 @@ from tasks.contract import IngestMessage, ingest_payload  # noqa: E402
 from tasks.ingest import checked_payload, decoded  # noqa: E402
 from tests.servers import PostgreSQL, ServerMissingError  # noqa: E402
 
-BATCH = 800
 ONE_BY_ONE = 80
 """Of a batch's reports, as many as are saved one by one: each waits for the disk."""
 FIRST_PHONE = 13_900_000_000
-BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
+BEGIN = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+"""Today, as what devices send: on PostgreSQL its month has a partition."""
 CHINA = timezone(timedelta(hours=8))
 STATES = (0x0C0003, 0x0C0003, 0x0C0003, 0x0C0002, 0x0C0000, 0x0C1003)
 """Status words of a fleet: most drive, some stand, some have no fix."""
@@ -79,11 +80,15 @@ def location(device: int, number: int, chance: random.Random) -> IngestMessage:
     return IngestMessage("jt808", str(phone), 0x0200, sequence, head, body, int(at.timestamp() * 1000) + device)
 
 
-def payloads() -> Iterator[bytes]:
+def payloads(messages: int) -> Iterator[bytes]:
     """Batches as they come from the broker, each of all devices, a second after the last."""
     chance = random.Random(808)
     for number in count():
-        yield msgpack.packb(ingest_payload("b", "bench", [location(device, number, chance) for device in range(BATCH)]))
+        yield packed([location(device, number, chance) for device in range(messages)])
+
+
+def packed(messages: Sequence[IngestMessage]) -> bytes:
+    return bytes(msgpack.packb(ingest_payload("b", "bench", messages)))
 
 
 def unpacked(payload: bytes) -> list[IngestMessage]:
@@ -107,7 +112,14 @@ def by_worker(payload: bytes) -> Spent:
         "encode": encoding,
         "write": is_written - is_decoded - encoding,
     }
-    return Spent({name: 1e6 * seconds / BATCH for name, seconds in steps.items()}, 1e6 * (end - begin) / BATCH)
+    return Spent({name: 1e6 * seconds / len(rows) for name, seconds in steps.items()}, 1e6 * (end - begin) / len(rows))
+
+
+def a_task_each(payload: bytes) -> Spent:
+    """The same with a batch for each message: what a task for each would do, without what the broker and Celery cost."""
+    each = [by_worker(packed([message])) for message in unpacked(payload)[:ONE_BY_ONE]]
+    steps = {name: sum(spent.steps[name] for spent in each) / len(each) for name in each[0].steps}
+    return Spent(steps, sum(spent.wall for spent in each) / len(each))
 
 
 def _encoding(batch: Sequence[Incoming]) -> float:
@@ -155,8 +167,8 @@ def _by_django(payload: bytes, store: Callable[[list[Incoming]], int]) -> Spent:
     is_decoded, half = process_time(), perf_counter()
     stored = store(batch)
     end, finish = process_time(), perf_counter()
-    steps = {"unpack and decode": 1e6 * (is_decoded - start) / BATCH, "write": 1e6 * (end - is_decoded) / stored}
-    return Spent(steps, 1e6 * ((half - begin) / BATCH + (finish - half) / stored))
+    steps = {"unpack and decode": 1e6 * (is_decoded - start) / len(batch), "write": 1e6 * (end - is_decoded) / stored}
+    return Spent(steps, 1e6 * ((half - begin) / len(batch) + (finish - half) / stored))
 
 
 def _reports(batch: Sequence[Incoming]) -> list[Report]:
@@ -186,15 +198,16 @@ def _state(report: Report) -> dict[str, object]:
 
 WAYS: dict[str, Callable[[bytes], Spent]] = {
     "the worker": by_worker,
+    "a task for each": a_task_each,
     "bulk_create": by_bulk_create,
     "save() one by one": one_by_one,
 }
 
 
-def compare(rounds: int, batches: int) -> dict[str, list[Spent]]:
+def compare(rounds: int, batches: int, messages: int) -> dict[str, list[Spent]]:
     """All ways by turns on the database that Django is pointed at. What a way spends in a round is its batches' mean."""
     call_command("migrate", verbosity=0)
-    waiting = payloads()
+    waiting = payloads(messages)
     for _ in range(3):
         by_worker(next(waiting))
     gc.freeze()  # as in a worker
@@ -233,8 +246,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--batches", type=int, default=12)
+    arguments.add_argument("--messages", type=int, default=Settings().batch_messages)
     given = arguments.parse_args()
-    title = f"Batches of {BATCH} JT/T 808 locations, medians of {given.rounds} rounds and half of least to most, µs each"
+    title = f"Batches of {given.messages} JT/T 808 locations, medians of {given.rounds} rounds and half of least to most, µs each"
     table = Table("", "", "reports/s", "wall µs", "CPU µs of the worker", "of which", title=title)
     try:
         server = PostgreSQL()
@@ -245,11 +259,11 @@ def main() -> None:
             # The server may use the other cores.
             pin()
             with default_database(server.create("bench")):
-                show("PostgreSQL", compare(given.rounds, given.batches), table)
+                show("PostgreSQL", compare(given.rounds, given.batches, given.messages), table)
         finally:
             server.close()
     with default_database(f"sqlite:///{Path(_FOLDER.name) / 'bench.sqlite3'}"):
-        show("SQLite", compare(given.rounds, given.batches), table)
+        show("SQLite", compare(given.rounds, given.batches, given.messages), table)
     Console(width=160).print(table)
 
 
