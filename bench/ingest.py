@@ -12,9 +12,11 @@ import random
 import struct
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -59,6 +61,8 @@ class Spent(NamedTuple):
 
     steps: Mapping[str, float]
     wall: float
+    messages: int = 0
+    """Of the batch, where it is asked for."""
 
     @property
     def processor(self) -> float:
@@ -80,11 +84,11 @@ def location(device: int, number: int, chance: random.Random) -> IngestMessage:
     return IngestMessage("jt808", str(phone), 0x0200, sequence, head, body, int(at.timestamp() * 1000) + device)
 
 
-def payloads(messages: int) -> Iterator[bytes]:
-    """Batches as they come from the broker, each of all devices, a second after the last."""
+def payloads(messages: int, first: int = 0) -> Iterator[bytes]:
+    """Batches as they come from the broker, each of all devices from the first on, a second after the last."""
     chance = random.Random(808)
     for number in count():
-        yield packed([location(device, number, chance) for device in range(messages)])
+        yield packed([location(device, number, chance) for device in range(first, first + messages)])
 
 
 def packed(messages: Sequence[IngestMessage]) -> bytes:
@@ -112,7 +116,26 @@ def by_worker(payload: bytes) -> Spent:
         "encode": encoding,
         "write": is_written - is_decoded - encoding,
     }
-    return Spent({name: 1e6 * seconds / len(rows) for name, seconds in steps.items()}, 1e6 * (end - begin) / len(rows))
+    return Spent({name: 1e6 * seconds / len(rows) for name, seconds in steps.items()}, 1e6 * (end - begin) / len(rows), len(rows))
+
+
+def by_two_workers(waiting: Sequence[Iterator[bytes]], batches: int) -> Spent:
+    """Two processes at once, each with devices of its own. What one spends waiting for the database the other works in."""
+    connections["default"].close()
+    with ProcessPoolExecutor(len(waiting), get_context("fork")) as pool:
+        shares = [pool.submit(_share, [next(payloads) for _ in range(batches + 1)]) for payloads in waiting]
+        spent = [share.result() for share in shares]
+    wall = max(end for _, _, end in spent) - min(begin for _, begin, _ in spent)
+    each = [one for ones, _, _ in spent for one in ones]
+    steps = {step: sum(one.steps[step] for one in each) / len(each) for step in each[0].steps}
+    return Spent(steps, 1e6 * wall / sum(one.messages for one in each))
+
+
+def _share(payloads: Sequence[bytes]) -> tuple[list[Spent], float, float]:
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    by_worker(payloads[0])  # connects
+    begin = perf_counter()
+    return [by_worker(payload) for payload in payloads[1:]], begin, perf_counter()
 
 
 def a_task_each(payload: bytes) -> Spent:
@@ -196,6 +219,7 @@ def _state(report: Report) -> dict[str, object]:
     return {**fields, "last_seen": report.received_at, "position_time": report.time}
 
 
+TWO_WORKERS = "two workers at once"
 WAYS: dict[str, Callable[[bytes], Spent]] = {
     "the worker": by_worker,
     "a task for each": a_task_each,
@@ -211,8 +235,10 @@ def compare(rounds: int, batches: int, messages: int) -> dict[str, list[Spent]]:
     for _ in range(3):
         by_worker(next(waiting))
     gc.freeze()  # as in a worker
-    spent: dict[str, list[Spent]] = {name: [] for name in WAYS}
+    spent: dict[str, list[Spent]] = {name: [] for name in [*WAYS, TWO_WORKERS]}
+    shares = [payloads(messages, first) for first in (100_000, 200_000)]
     for _ in range(rounds):
+        spent[TWO_WORKERS].append(by_two_workers(shares, batches))
         for name, way in WAYS.items():
             each = [way(next(waiting)) for _ in range(batches)]
             steps = {step: sum(one.steps[step] for one in each) / batches for step in each[0].steps}
