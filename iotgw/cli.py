@@ -25,6 +25,7 @@ STORE_COMMANDS = {
     "reports": "Show the newest stored reports.",
     "quarantine": "Show messages that could not be decoded.",
     "verify": "Compare a simulator's ledger with the database: lost, duplicated, stored.",
+    "retention": "Delete what is older than retention_days now, or say what that is.",
     "migrate": "Bring the database's tables up to date.",
 }
 

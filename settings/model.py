@@ -177,6 +177,11 @@ class Settings(BaseSettings):
     malformed_in_a_row: int = Field(10, ge=1, le=10_000, description="a link that sends so many bad frames in a row is closed")
     statistics_seconds: Seconds = Field(60, description="how often a gateway logs its counters")
 
+    retention_days: int = Field(
+        0, ge=0, le=36_500, description="reports are kept for so many days, on PostgreSQL until their month is so old; 0: for ever"
+    )
+    quarantine_retention_days: int = Field(0, ge=0, le=36_500, description="the same for messages in quarantine; 0: for ever")
+
     control_listen: str = Field(
         "tcp:6880:interface=127.0.0.1", description="endpoint of the control API over HTTP, on loopback; off: none"
     )

@@ -10,6 +10,7 @@ IDENTITY_LENGTH = 64
 KIND_LENGTH = 64
 CAUSE_LENGTH = 64
 CREDENTIAL_LENGTH = 128
+VERSION_LENGTH = 64
 
 
 class Device(models.Model):
@@ -47,7 +48,11 @@ class Position(models.Model):
 
 
 class Report(Position):
-    """One moment of one device, stored once however often it was sent."""
+    """One moment of one device, stored once however often it was sent.
+
+    Nothing may refer to it by a foreign key: on PostgreSQL its table is in partitions (:mod:`store.partitions`), whose key
+    is (id, time).
+    """
 
     # The constraint below begins with the device, so that its index serves the foreign key too.
     device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="reports", db_index=False)
@@ -106,6 +111,8 @@ class Quarantine(models.Model):
     error_cause = models.CharField(max_length=CAUSE_LENGTH)
     error_path = models.TextField(blank=True)
     error_text = models.TextField(blank=True)
+    version = models.CharField(max_length=VERSION_LENGTH, blank=True, default="", db_default="")
+    """Of the protocol's definition that could not read it; empty if there is no such protocol, or none was kept yet."""
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["device", "digest"], name="quarantine_once"),)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from protocols.message import Message, Outcome
 from protocols.report import Decoded, DecodeError, Report, digest
 from store.json_text import NotJSONError, plain_text, storable
-from store.models import CAUSE_LENGTH, IDENTITY_LENGTH, KIND_LENGTH, PROTOCOL_LENGTH
+from store.models import CAUSE_LENGTH, IDENTITY_LENGTH, KIND_LENGTH, PROTOCOL_LENGTH, VERSION_LENGTH
 
 ERROR_TEXT_LENGTH = 2_000
 """Characters kept of an error's path and text: enough for a person, too little to fill a disk with."""
@@ -34,6 +34,8 @@ class Incoming(NamedTuple):
     kind: str
     """The name of ``message.kind``."""
     decoded: Decoded
+    version: str = ""
+    """Of the protocol's definition that decoded it, as :func:`protocols.versions.versions` has it."""
 
 
 class ReportRow(NamedTuple):
@@ -70,6 +72,7 @@ class QuarantineRow(NamedTuple):
     error_cause: str
     error_path: str
     error_text: str
+    version: str
 
 
 class PreparedReport(NamedTuple):
@@ -170,6 +173,7 @@ def _quarantine_row(incoming: Incoming, error: DecodeError) -> QuarantineRow:
         error_cause=plain_text(error.cause)[:CAUSE_LENGTH],
         error_path=plain_text(error.path)[:ERROR_TEXT_LENGTH],
         error_text=plain_text(error.text)[:ERROR_TEXT_LENGTH],
+        version=incoming.version[:VERSION_LENGTH],
     )
 
 

@@ -17,6 +17,7 @@ from redis import RedisError
 
 from protocols.message import Outcome
 from protocols.report import Decoded, DecodeError
+from protocols.versions import versions
 from store.bulk import Incoming, write
 from tasks.admission import is_open
 from tasks.celery import app, protocols
@@ -36,6 +37,7 @@ _LATEST_MS = int((datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds() * 1
 _GATEWAY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 _patience = Patience()
+_versions = versions()
 
 
 @app.task(name=INGEST_TASK, soft_time_limit=SOFT_TIME_LIMIT_SECONDS, time_limit=TIME_LIMIT_SECONDS)
@@ -87,7 +89,7 @@ def decoded(row: IngestMessage) -> Incoming:
     except Exception as fault:
         kind = kind or f"0x{row.kind:04x}"
         result = Decoded([], _decoder_error(row, fault))
-    return Incoming(name, message, _EPOCH + row.received_ms * _MILLISECOND, kind, result)
+    return Incoming(name, message, _EPOCH + row.received_ms * _MILLISECOND, kind, result, _versions.get(name, ""))
 
 
 def _decoder_error(row: IngestMessage, fault: Exception) -> DecodeError:

@@ -78,6 +78,7 @@ from tasks.contract.queues import (
     INGEST_QUEUE,
     INGEST_TASK,
     QUEUES,
+    RETENTION_TASK,
     SUMMARY_TASK,
     celery_configuration,
 )
@@ -137,6 +138,7 @@ __all__ = [
     "REPLY_BYTES",
     "REPLY_FIELD",
     "REPLY_TEXT",
+    "RETENTION_TASK",
     "ROUTES",
     "ROUTES_SWEPT",
     "SHORTEST_COMPARED",

@@ -10,6 +10,7 @@ INGEST_TASK = "tasks.ingest.store_batch"
 DEFAULT_QUEUE = "default"
 """Of what somebody waits for: such as the tasks that are run over the gateways' control API."""
 SUMMARY_TASK = "tasks.devices.summary"
+RETENTION_TASK = "tasks.retention.keep"
 QUEUES = (INGEST_QUEUE, DEFAULT_QUEUE)
 
 

@@ -114,8 +114,10 @@ def test_reports_are_the_newest_first(capsys: pytest.CaptureFixture[str]) -> Non
 def test_quarantine_shows_what_failed_and_its_bytes(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing" in run("quarantine")
     error = DecodeError("truncated", "items[2].length", "28 > 14 left")
-    write([incoming(error=error, body=b"\xff\x00", head=b"\x01")], is_open=anybody)
+    message = incoming(error=error, body=b"\xff\x00", head=b"\x01")._replace(version="1.2+abcdef")
+    write([message, message._replace(version="1.3+fedcba")], is_open=anybody)
     (row,) = run_json("quarantine")
+    assert row["version"] == "1.2+abcdef", "that of the first that could not read it"
     assert (row["body"], row["head"], row["bytes"], row["kind_id"], row["error_path"]) == (
         "ff00",
         "01",
@@ -126,6 +128,7 @@ def test_quarantine_shows_what_failed_and_its_bytes(capsys: pytest.CaptureFixtur
     table = run("quarantine", capsys=capsys)
     assert "items[2].length" in table
     assert "28 > 14 left" in table
+    assert "1.2+abcdef" in table
 
 
 def test_a_table_shows_hostile_text_as_text(capsys: pytest.CaptureFixture[str]) -> None:
