@@ -26,7 +26,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "store.settings")
 django.setup()
 
 # Without Celery's Django fixup, which closes the database's connection around every task: a worker's tasks all write.
-app = Celery("iotgw", fixups=[], include=["tasks.ingest", "tasks.admission", "tasks.devices", "tasks.replies"])
+app = Celery("iotgw", fixups=[], include=["tasks.ingest", "tasks.admission", "tasks.devices", "tasks.replies", "tasks.media"])
 app.conf.update(celery_configuration(settings.effective_broker_url))
 
 
