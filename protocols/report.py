@@ -7,6 +7,8 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
+from protocols.piece import Piece
+
 DIGEST_SIZE = 16
 
 
@@ -32,6 +34,8 @@ class Report:
     values: dict[str, Any] = field(default_factory=dict)
     """JSON values by name."""
     alarms: list[str] = field(default_factory=list)
+    piece: Piece | None = None
+    """Of a file, if the body has bytes of one or says something of it."""
 
     @property
     def digest(self) -> bytes:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from django.db.models import QuerySet
 
-from store.models import IDENTITY_LENGTH, PROTOCOL_LENGTH, Device, Quarantine, Report
+from store.models import IDENTITY_LENGTH, PROTOCOL_LENGTH, Device, Media, Quarantine, Report
 from store.rows import is_name
 
 
@@ -87,3 +87,13 @@ def report_digests(device_ids: Sequence[int], kinds: Sequence[str]) -> Iterator[
     rows = Report.objects.filter(device_id__in=device_ids, kind__in=kinds).values_list("device_id", "kind", "digest")
     for device_id, kind, digest in rows.iterator(chunk_size=5_000):
         yield ReportDigest(device_id, kind, bytes(digest))
+
+
+def newest_media(limit: int, identity: str | None = None, state: str | None = None) -> QuerySet[Media]:
+    """Files of devices in the order in which they began to come, newest first."""
+    found = Media.objects.select_related("device")
+    if identity is not None:
+        found = found.filter(device__identity=identity)
+    if state is not None:
+        found = found.filter(state=state)
+    return found.order_by("-received_at", "-id")[:limit]

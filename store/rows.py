@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from protocols.message import Message, Outcome
+from protocols.piece import Piece
 from protocols.report import Decoded, DecodeError, Report, digest
 from store.json_text import NotJSONError, plain_text, storable
 from store.models import CAUSE_LENGTH, IDENTITY_LENGTH, KIND_LENGTH, PROTOCOL_LENGTH, VERSION_LENGTH
@@ -82,6 +83,7 @@ class PreparedReport(NamedTuple):
     values: dict[str, Any]
     """What the row's JSON says."""
     alarms: list[str]
+    piece: Piece | None = None
 
 
 class PreparedMessage(NamedTuple):
@@ -157,7 +159,7 @@ def _prepared_report(report: Report, incoming: Incoming) -> PreparedReport:
         incoming.message.head,
         report.body,
     )
-    return PreparedReport(row, report.time is not None, report.is_position, values, alarms)
+    return PreparedReport(row, report.time is not None, report.is_position, values, alarms, report.piece)
 
 
 def _quarantine_row(incoming: Incoming, error: DecodeError) -> QuarantineRow:
