@@ -32,6 +32,9 @@ class Report:
     values: dict[str, Any] = field(default_factory=dict)
     """JSON values by name."""
     alarms: list[str] = field(default_factory=list)
+    is_event: bool = False
+    """Whether it tells of something that happened: then its alarms are moments. Else they are all that stand, as far as
+    reports of its kind say."""
 
     @property
     def digest(self) -> bytes:

@@ -69,6 +69,8 @@ def _multimedia(kind: str, body: bytes, parsed: Container[Any], shown: dict[str,
     report = _position(kind, body, parsed.location) if "location" in parsed else Report(kind, body)
     report.values.update((name, value) for name, value in shown.items() if name not in ("location", "data"))
     report.values["size_bytes"] = len(parsed.data)
+    # How things stood when the picture was taken; how they stand locations say.
+    report.is_event = True
     return report
 
 
