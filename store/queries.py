@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from django.db.models import QuerySet
+from django.db.models import Case, QuerySet, When
 
-from store.models import IDENTITY_LENGTH, PROTOCOL_LENGTH, Device, Quarantine, Report
+from store.models import IDENTITY_LENGTH, PROTOCOL_LENGTH, Alarm, AlarmState, Device, Quarantine, Report
 from store.rows import is_name
 
 
@@ -76,3 +76,9 @@ def report_digests(device_ids: Sequence[int], kinds: Sequence[str]) -> Iterator[
     rows = Report.objects.filter(device_id__in=device_ids, kind__in=kinds).values_list("device_id", "kind", "digest")
     for device_id, kind, digest in rows.iterator(chunk_size=5_000):
         yield ReportDigest(device_id, kind, bytes(digest))
+
+
+def alarms(limit: int) -> QuerySet[Alarm]:
+    """Alarms with their devices: open ones first, then acknowledged and closed ones, the newest of each first."""
+    places = [When(state=state, then=place) for place, state in enumerate(AlarmState)]
+    return Alarm.objects.select_related("device").order_by(Case(*places, default=len(places)), "-last_at", "id")[:limit]
