@@ -36,6 +36,9 @@ class Report:
     alarms: list[str] = field(default_factory=list)
     piece: Piece | None = None
     """Of a file, if the body has bytes of one or says something of it."""
+    is_event: bool = False
+    """Whether it tells of something that happened: then its alarms are moments. Else they are all that stand, as far as
+    reports of its kind say."""
 
     @property
     def digest(self) -> bytes:

@@ -10,7 +10,7 @@ from protocols.message import Message, Outcome
 from protocols.piece import Piece
 from protocols.report import Decoded, DecodeError, Report, digest
 from store.json_text import NotJSONError, plain_text, storable
-from store.models import CAUSE_LENGTH, IDENTITY_LENGTH, KIND_LENGTH, PROTOCOL_LENGTH, VERSION_LENGTH
+from store.models import ALARM_LENGTH, CAUSE_LENGTH, IDENTITY_LENGTH, KIND_LENGTH, PROTOCOL_LENGTH, VERSION_LENGTH
 
 ERROR_TEXT_LENGTH = 2_000
 """Characters kept of an error's path and text: enough for a person, too little to fill a disk with."""
@@ -83,6 +83,7 @@ class PreparedReport(NamedTuple):
     values: dict[str, Any]
     """What the row's JSON says."""
     alarms: list[str]
+    is_event: bool
     piece: Piece | None = None
 
 
@@ -142,6 +143,8 @@ def _prepared_report(report: Report, incoming: Incoming) -> PreparedReport:
         raise ValueError(f"the kind has {len(report.kind)} characters, {KIND_LENGTH} is the most")
     values_text, values = storable(report.values)
     alarms_text, alarms = storable(report.alarms)
+    if not all(isinstance(alarm, str) and 0 < len(alarm) <= ALARM_LENGTH for alarm in alarms):
+        raise ValueError(f"an alarm is no name of 1 to {ALARM_LENGTH} characters")
     # By position: fourteen names would take longer than what they name.
     row = ReportRow(
         incoming.received_at if report.time is None else _in_utc(report.time),
@@ -159,7 +162,7 @@ def _prepared_report(report: Report, incoming: Incoming) -> PreparedReport:
         incoming.message.head,
         report.body,
     )
-    return PreparedReport(row, report.time is not None, report.is_position, values, alarms, report.piece)
+    return PreparedReport(row, report.time is not None, report.is_position, values, alarms, report.is_event, report.piece)
 
 
 def _quarantine_row(incoming: Incoming, error: DecodeError) -> QuarantineRow:

@@ -81,6 +81,8 @@ def _multimedia(kind: str, body: bytes, parsed: Container[Any], shown: dict[str,
         size=size,
         is_last=True,
     )
+    # How things stood when the picture was taken; how they stand locations say.
+    report.is_event = True
     return report
 
 

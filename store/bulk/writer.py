@@ -1,4 +1,4 @@
-"""One batch, one transaction: devices, reports, quarantine and states together, or nothing of them."""
+"""One batch, one transaction: devices, reports, quarantine, states and alarms together, or nothing of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from typing import NamedTuple
 from django.db import DataError, IntegrityError, connection, transaction
 
 from protocols.message import Outcome
+from store import alarms
+from store.alarms import ReportKey
 from store.bulk.pieces import PieceRow, declined, file_key, insert_pieces
 from store.bulk.postgresql import PostgreSQLTables
 from store.bulk.sqlite import SQLiteTables
 from store.bulk.tables import FoundDevice, NewReport, Tables
 from store.rows import UNSTORABLE, DeviceKey, Incoming, PreparedMessage, QuarantineRow, device_key, prepare, quarantined
-from store.states import decides_alone
+from store.states import CLOCK_AHEAD, decides_alone
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +126,7 @@ def _admit(tables: Tables, keys: list[DeviceKey], is_open: Callable[[str], bool]
 
 
 def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, prepare: Prepare) -> dict[int, Outcome]:
-    """The rows of reports and quarantine, then the states, which follow from them, and files that reports bring pieces of.
+    """The rows of reports and quarantine, then states and alarms, which follow from them, and files of which they bring pieces.
 
     Messages are prepared while reports are inserted: the database takes in some while the next are made.
     """
@@ -156,11 +158,26 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
                         continue
                 yield NewReport(device, report, is_lone)
 
-    tables.insert_reports(reports())
+    added = tables.insert_reports(reports())
     if quarantine:
         tables.insert_quarantine(quarantine)
     tables.bring_forward(by_device, lone)
     if pieces:
         due = insert_pieces(pieces, refused)
         transaction.on_commit(partial(rules.due_media.extend, due))
+    _bring_alarms_forward(tables, by_device, added)
     return outcomes
+
+
+def _bring_alarms_forward(tables: Tables, devices: dict[int, list[PreparedMessage]], added: set[ReportKey]) -> None:
+    """The alarms, which follow from reports that were not there before, and end with any."""
+    found = tables.find_alarms(devices, {key.device for key in added})
+    if not found and not added:
+        return
+    changed, ongoing = alarms.bring_forward(found, devices, added)
+    if ongoing:
+        # What comes late may have ended long ago.
+        for alarm in tables.find_ended(ongoing, datetime.now(UTC) + 2 * CLOCK_AHEAD):
+            alarm.is_ongoing = False
+    if changed:
+        tables.write_alarms(changed)

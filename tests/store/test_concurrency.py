@@ -13,7 +13,7 @@ from django.db import connection
 from protocols.report import DecodeError
 from store.bulk import Incoming, write
 from store.bulk.postgresql import PostgreSQLTables
-from store.models import Device, Quarantine, Report, State
+from store.models import Alarm, Device, Quarantine, Report, State
 from tests.records import NOON, anybody, incoming, minutes, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -60,6 +60,29 @@ def test_writers_lock_states_in_one_order_whether_or_not_a_report_is_all_there_i
             future.result(60)
     assert Report.objects.count() == 2 * DEVICES * ROUNDS
     assert [state.values for state in State.objects.all()] == [{"0": ROUNDS - 1, "1": ROUNDS - 1}] * DEVICES
+
+
+def test_an_alarm_ends_whichever_writer_is_first_to_commit() -> None:
+    """Half of the writers have the report that tells of it, the others the one that ends it; none sees the other's rows."""
+    start = threading.Barrier(WRITERS)
+
+    def run(writer: int) -> None:
+        chance = random.Random(writer)
+        try:
+            for turn in range(ROUNDS):
+                at, alarms = (NOON + minutes(2 * turn + writer % 2), [["sos", "crash"], []][writer % 2])
+                numbers = chance.sample(range(DEVICES), DEVICES)
+                batch = [incoming(report(f"{turn}".encode(), at, alarms=alarms), identity=f"{number}") for number in numbers]
+                start.wait(30)
+                write(batch, is_open=anybody)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for future in [pool.submit(run, writer) for writer in range(WRITERS)]:
+            future.result(60)
+    assert set(Alarm.objects.values_list("kind", "times", "is_ongoing")) == {("sos", ROUNDS, False), ("crash", ROUNDS, False)}
+    assert Alarm.objects.count() == 2 * DEVICES
 
 
 @pytest.mark.parametrize("new_devices", [0, DEVICES // 2])
