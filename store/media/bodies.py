@@ -8,6 +8,7 @@ from itertools import islice
 
 from django.db import connection
 
+from protocols.report import digest
 from store.media.folder import MediaFolder
 from store.models import Media, MediaPiece, Report
 
@@ -39,8 +40,10 @@ def whole_bodies(reports: Iterable[Report], folder: MediaFolder) -> Iterator[tup
         moved = MediaPiece.objects.select_related("media").filter(digest__in=[report.digest for report in some], is_moved=True)
         pieces = {(piece.media.device_id, piece.time, bytes(piece.digest)): piece for piece in moved}
         for report in some:
-            piece = pieces.get((report.device_id, report.time, bytes(report.digest)))
-            yield report, _with_data(bytes(report.body), piece, folder) if piece else bytes(report.body)
+            piece, body = pieces.get((report.device_id, report.time, bytes(report.digest))), bytes(report.body)
+            # One that was read just before its bytes were moved has them still.
+            is_cut = piece is not None and digest(report.kind, body) != bytes(report.digest)
+            yield report, _with_data(body, piece, folder) if piece and is_cut else body
 
 
 def _with_data(body: bytes, piece: MediaPiece, folder: MediaFolder) -> bytes:
