@@ -10,7 +10,7 @@ same, if the answer lets it in; and forgotten if there is none.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from iotgw.admissions import Claim, Refusal
 from protocols import Message
@@ -28,6 +28,13 @@ MESSAGE_BYTES = 512
 """What a message takes beside its body, generously."""
 
 
+class Visitor(NamedTuple):
+    """Somebody at the door."""
+
+    claim: Claim
+    messages: list[Message]
+
+
 class Doorway:
     """One link's, for as long as somebody is at it. It is told the answers, and tells its link."""
 
@@ -36,8 +43,10 @@ class Doorway:
     def __init__(self, link: Link, gateway: Gateway) -> None:
         self._link = link
         self._gateway = gateway
-        self._rule = gateway.settings.admission_of(link.protocol.name)
-        self._waiting: dict[str, list[Message]] = {}
+        rule = gateway.settings.admission_of(link.protocol.name)
+        has_credentials = link.protocol.has_credentials or rule is not Admission.CREDENTIAL
+        self._rule = rule if has_credentials else Admission.KNOWN
+        self._waiting: dict[str, Visitor] = {}
         self._bytes = 0
 
     @property
@@ -52,18 +61,22 @@ class Doorway:
     def knock(self, message: Message) -> None:
         """A device says something that has no session on the link."""
         self._hold(len(message.body) + MESSAGE_BYTES)
-        waiting = self._waiting.setdefault(message.identity, [])
-        waiting.append(message)
+        visitor = self._waiting.get(message.identity)
+        is_new = visitor is None
+        if visitor is None:
+            claim = Claim(self, (self._link.protocol.name, message.identity), self._rule, None)
+            visitor = self._waiting[message.identity] = Visitor(claim, [])
+        visitor.messages.append(message)
+        if self._rule is Admission.CREDENTIAL:
+            # Some say something else first, in the same breath.
+            visitor.claim.shown = self._link.protocol.credential(message) or visitor.claim.shown
         if self._gateway.held_bytes > MOST_HELD_BYTES:
             self._forget(message.identity)
             self._link.close("crowded")
         elif len(self._waiting) > self._gateway.settings.devices_per_link:
             self._link.close("devices")
-        elif len(waiting) == 1:
-            protocol = self._link.protocol
-            shown = protocol.credential(message) if self._rule is Admission.CREDENTIAL else None
-            rule = self._rule if protocol.has_credentials or self._rule is Admission.OPEN else Admission.KNOWN
-            self._gateway.admissions.ask(Claim(self, (protocol.name, message.identity), rule, shown))
+        elif is_new:
+            self._gateway.admissions.ask(visitor.claim)
 
     def admitted(self, claim: Claim, refusal: Refusal) -> None:
         identity = claim.device[1]
@@ -85,7 +98,8 @@ class Doorway:
     def _forget(self, identity: str) -> list[Message]:
         """Nobody of this name is at the door any more; what it has said."""
         was_full = self.is_full
-        messages = self._waiting.pop(identity, [])
+        visitor = self._waiting.pop(identity, None)
+        messages = [] if visitor is None else visitor.messages
         self._hold(-sum(len(message.body) + MESSAGE_BYTES for message in messages))
         self._link.doorway_changed(is_empty=not self._waiting, has_room=was_full and not self.is_full)
         return messages

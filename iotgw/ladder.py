@@ -180,7 +180,7 @@ def _decoded(case: Case) -> Rung:
 
 def _handed_over(case: Case) -> Rung:
     name, facts = "handed over", case.facts
-    if facts is None or not facts.messages or case.knock:
+    if facts is None or not facts.messages or not facts.begun_ms or case.knock:
         return Rung(name, NOT_REACHED, 0, "")
     waits = f"; {facts.waiting} without an outcome since {in_words(facts.waiting_ms)}" if facts.waiting else ""
     text = f"to a batch on {facts.gateway}{waits}"
@@ -191,7 +191,7 @@ def _handed_over(case: Case) -> Rung:
 
 def _stored(case: Case) -> Rung:
     name, facts, told = "stored", case.facts, case.summary
-    if facts is not None and case.gateway and facts.waiting and case.now_ms - facts.waiting_ms > RECEIPT_MS:
+    if facts is not None and case.gateway and facts.begun_ms and facts.waiting and case.now_ms - facts.waiting_ms > RECEIPT_MS:
         text = f"messages that wait for a receipt: {facts.waiting}, the first since {in_words(facts.waiting_ms)}"
         return Rung(name, OPEN, facts.settled_ms, text, NO_WORKER)
     settled = facts.settled_ms if facts is not None and facts.outcome != "refused" else 0

@@ -115,7 +115,7 @@ def show_evidence(asked: Asked) -> Generator[Deferred[Any], Any, EvidenceTold]:
         misses=misses,
         summary=summary,
         no_summary=no_summary,
-        is_open=reach.settings.admission is Admission.OPEN,
+        is_open=reach.settings.admission_of(protocol) is Admission.OPEN,
         ports=reach.gateway.ports.get(protocol, ()),
     )
     return EvidenceTold(

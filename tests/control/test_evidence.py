@@ -141,3 +141,10 @@ def test_strangers_are_listed(desk: Desk):
         "last_at": "1970-01-01T00:00:02Z",
         "times": 3,
     }
+
+
+def test_whether_a_new_device_may_come_in_is_its_protocol_s_rule():
+    closed = Desk(gateway_id="gw", admissions={"line": "known"})
+    assert "only known devices may come in" in look(closed).json["ladder"][0]["evidence"]
+    opened_up = Desk(gateway_id="gw", admission="known", admissions={"line": "open"})
+    assert "admission is open" in look(opened_up).json["ladder"][0]["evidence"]

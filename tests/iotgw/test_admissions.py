@@ -319,6 +319,15 @@ def test_a_device_may_show_its_credential_after_it_was_refused_without():
     assert transport.value() == b"dev:1 REFUSED\ndev:2 STORED\ndev:3 STORED\n"
 
 
+@pytest.mark.parametrize("first", ["a", "key wrong"])
+def test_a_device_may_show_its_credential_behind_something_else(first: str):
+    house = House(admission="credential")
+    assert answered(house, f"dev 1 {first}", "dev 1 key right", "dev 1 b") == b""
+    (batch,) = house.publisher.batches
+    assert [entry.message.sequence for entry in batch.entries] == [1, 2, 3]
+    assert answered(house, "other 1 key wrong", "dev 1 key right") == b"other:1 REFUSED\n", "it proves nobody else"
+
+
 def test_a_link_at_fault_keeps_nobody_else_out():
     house = House()
     house.directory.is_holding = True

@@ -214,7 +214,6 @@ def test_a_message_that_cannot_be_decoded_is_told_until_one_can_that_came_later(
         {"facts": facts(resends=2)},
         {"facts": facts(resends=10, messages=1000)},
         {"facts": facts(waiting=3, waiting_ms=NOON_MS - 5_000)},
-        {"facts": facts(begun_ms=0, waiting=1, waiting_ms=NOON_MS - 500)},
         {"facts": facts(acked_ms=0, ack_seconds=0.0)},
         {"facts": facts(devices=3, message_ms=NOON_MS + 600_000)},
         {"summary": summary(last_dated=dated(latitude=None, longitude=None, fix=None))},
@@ -227,7 +226,13 @@ def test_what_is_no_fault_opens_nothing(more: dict[str, Any]):
 def test_who_waits_to_be_let_in_for_too_long_waits_for_a_worker():
     waits = facts(begun_ms=0, settled_ms=0, acked_ms=0, outcome="", waiting=1, waiting_ms=NOON_MS - 60_000)
     of = case(facts=waits, gateway="gw", summary=None, no_summary=UNHEARD)
-    assert [rung.name for rung in opened(of)] == ["identified", "stored"]
+    assert [rung.name for rung in opened(of)] == ["identified"]
+
+
+def test_what_a_device_says_that_is_not_let_in_yet_is_not_handed_over():
+    waits = facts(begun_ms=0, settled_ms=0, acked_ms=0, outcome="", waiting=1, waiting_ms=NOON_MS - 500)
+    by_name = {rung.name: rung.state for rung in ladder(case(**{**LINKED, "facts": waits}))}
+    assert (by_name["identified"], by_name["handed over"], by_name["acked"]) == ("ok", "not reached", "not reached")
 
 
 def test_a_device_that_was_refused_under_its_name_and_let_in_since_is_not_refused():
