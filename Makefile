@@ -32,7 +32,7 @@ test: $(VENV)/dev lint ## set up, then lint and all tests; says what it left out
 	$(BIN)/python -m pytest
 
 test-kill: $(VENV)/dev ## the minute-long runs in which worker, gateway and Redis are killed
-	$(BIN)/python -m pytest tests/test_promise.py tests/test_simulators.py -m slow
+	$(BIN)/python -m pytest tests/test_promise.py tests/test_simulators.py tests/test_media.py -m slow
 
 fuzz: $(VENV)/dev ## a million mutated frames through each protocol's decoder
 	for protocol in $(PROTOCOLS); do $(BIN)/python -m tests.fuzz $$protocol --count 1000000 || exit 1; done

@@ -1,6 +1,6 @@
 """From a batch to committed rows: one worker process on PostgreSQL and SQLite, against what Django offers for it.
 
-python -m bench.ingest [--rounds 5] [--batches 12]
+python -m bench.ingest [--rounds 5] [--batches 12] [--messages 2000]
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import random
 import struct
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -34,6 +36,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from bench.timing import pin  # noqa: E402
+from settings import Settings  # noqa: E402
 from store.bulk import Incoming, binary, write  # noqa: E402
 from store.database import database  # noqa: E402
 from store.models import Device, Report, State  # noqa: E402
@@ -42,11 +45,11 @@ from tasks.contract import IngestMessage, ingest_payload  # noqa: E402
 from tasks.ingest import checked_payload, decoded  # noqa: E402
 from tests.servers import PostgreSQL, ServerMissingError  # noqa: E402
 
-BATCH = 800
 ONE_BY_ONE = 80
 """Of a batch's reports, as many as are saved one by one: each waits for the disk."""
 FIRST_PHONE = 13_900_000_000
-BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
+BEGIN = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+"""Today, as what devices send: on PostgreSQL its month has a partition."""
 CHINA = timezone(timedelta(hours=8))
 STATES = (0x0C0003, 0x0C0003, 0x0C0003, 0x0C0002, 0x0C0000, 0x0C1003)
 """Status words of a fleet: most drive, some stand, some have no fix."""
@@ -58,6 +61,8 @@ class Spent(NamedTuple):
 
     steps: Mapping[str, float]
     wall: float
+    messages: int = 0
+    """Of the batch, where it is asked for."""
 
     @property
     def processor(self) -> float:
@@ -79,11 +84,15 @@ def location(device: int, number: int, chance: random.Random) -> IngestMessage:
     return IngestMessage("jt808", str(phone), 0x0200, sequence, head, body, int(at.timestamp() * 1000) + device)
 
 
-def payloads() -> Iterator[bytes]:
-    """Batches as they come from the broker, each of all devices, a second after the last."""
+def payloads(messages: int, first: int = 0) -> Iterator[bytes]:
+    """Batches as they come from the broker, each of all devices from the first on, a second after the last."""
     chance = random.Random(808)
     for number in count():
-        yield msgpack.packb(ingest_payload("b", "bench", [location(device, number, chance) for device in range(BATCH)]))
+        yield packed([location(device, number, chance) for device in range(first, first + messages)])
+
+
+def packed(messages: Sequence[IngestMessage]) -> bytes:
+    return bytes(msgpack.packb(ingest_payload("b", "bench", messages)))
 
 
 def unpacked(payload: bytes) -> list[IngestMessage]:
@@ -107,7 +116,33 @@ def by_worker(payload: bytes) -> Spent:
         "encode": encoding,
         "write": is_written - is_decoded - encoding,
     }
-    return Spent({name: 1e6 * seconds / BATCH for name, seconds in steps.items()}, 1e6 * (end - begin) / BATCH)
+    return Spent({name: 1e6 * seconds / len(rows) for name, seconds in steps.items()}, 1e6 * (end - begin) / len(rows), len(rows))
+
+
+def by_two_workers(waiting: Sequence[Iterator[bytes]], batches: int) -> Spent:
+    """Two processes at once, each with devices of its own. What one spends waiting for the database the other works in."""
+    connections["default"].close()
+    with ProcessPoolExecutor(len(waiting), get_context("fork")) as pool:
+        shares = [pool.submit(_share, [next(payloads) for _ in range(batches + 1)]) for payloads in waiting]
+        spent = [share.result() for share in shares]
+    wall = max(end for _, _, end in spent) - min(begin for _, begin, _ in spent)
+    each = [one for ones, _, _ in spent for one in ones]
+    steps = {step: sum(one.steps[step] for one in each) / len(each) for step in each[0].steps}
+    return Spent(steps, 1e6 * wall / sum(one.messages for one in each))
+
+
+def _share(payloads: Sequence[bytes]) -> tuple[list[Spent], float, float]:
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    by_worker(payloads[0])  # connects
+    begin = perf_counter()
+    return [by_worker(payload) for payload in payloads[1:]], begin, perf_counter()
+
+
+def a_task_each(payload: bytes) -> Spent:
+    """The same with a batch for each message: what a task for each would do, without what the broker and Celery cost."""
+    each = [by_worker(packed([message])) for message in unpacked(payload)[:ONE_BY_ONE]]
+    steps = {name: sum(spent.steps[name] for spent in each) / len(each) for name in each[0].steps}
+    return Spent(steps, sum(spent.wall for spent in each) / len(each))
 
 
 def _encoding(batch: Sequence[Incoming]) -> float:
@@ -155,8 +190,8 @@ def _by_django(payload: bytes, store: Callable[[list[Incoming]], int]) -> Spent:
     is_decoded, half = process_time(), perf_counter()
     stored = store(batch)
     end, finish = process_time(), perf_counter()
-    steps = {"unpack and decode": 1e6 * (is_decoded - start) / BATCH, "write": 1e6 * (end - is_decoded) / stored}
-    return Spent(steps, 1e6 * ((half - begin) / BATCH + (finish - half) / stored))
+    steps = {"unpack and decode": 1e6 * (is_decoded - start) / len(batch), "write": 1e6 * (end - is_decoded) / stored}
+    return Spent(steps, 1e6 * ((half - begin) / len(batch) + (finish - half) / stored))
 
 
 def _reports(batch: Sequence[Incoming]) -> list[Report]:
@@ -184,22 +219,26 @@ def _state(report: Report) -> dict[str, object]:
     return {**fields, "last_seen": report.received_at, "position_time": report.time}
 
 
+TWO_WORKERS = "two workers at once"
 WAYS: dict[str, Callable[[bytes], Spent]] = {
     "the worker": by_worker,
+    "a task for each": a_task_each,
     "bulk_create": by_bulk_create,
     "save() one by one": one_by_one,
 }
 
 
-def compare(rounds: int, batches: int) -> dict[str, list[Spent]]:
+def compare(rounds: int, batches: int, messages: int) -> dict[str, list[Spent]]:
     """All ways by turns on the database that Django is pointed at. What a way spends in a round is its batches' mean."""
     call_command("migrate", verbosity=0)
-    waiting = payloads()
+    waiting = payloads(messages)
     for _ in range(3):
         by_worker(next(waiting))
     gc.freeze()  # as in a worker
-    spent: dict[str, list[Spent]] = {name: [] for name in WAYS}
+    spent: dict[str, list[Spent]] = {name: [] for name in [*WAYS, TWO_WORKERS]}
+    shares = [payloads(messages, first) for first in (100_000, 200_000)]
     for _ in range(rounds):
+        spent[TWO_WORKERS].append(by_two_workers(shares, batches))
         for name, way in WAYS.items():
             each = [way(next(waiting)) for _ in range(batches)]
             steps = {step: sum(one.steps[step] for one in each) / batches for step in each[0].steps}
@@ -233,8 +272,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--batches", type=int, default=12)
+    arguments.add_argument("--messages", type=int, default=Settings().batch_messages)
     given = arguments.parse_args()
-    title = f"Batches of {BATCH} JT/T 808 locations, medians of {given.rounds} rounds and half of least to most, µs each"
+    title = f"Batches of {given.messages} JT/T 808 locations, medians of {given.rounds} rounds and half of least to most, µs each"
     table = Table("", "", "reports/s", "wall µs", "CPU µs of the worker", "of which", title=title)
     try:
         server = PostgreSQL()
@@ -245,11 +285,11 @@ def main() -> None:
             # The server may use the other cores.
             pin()
             with default_database(server.create("bench")):
-                show("PostgreSQL", compare(given.rounds, given.batches), table)
+                show("PostgreSQL", compare(given.rounds, given.batches, given.messages), table)
         finally:
             server.close()
     with default_database(f"sqlite:///{Path(_FOLDER.name) / 'bench.sqlite3'}"):
-        show("SQLite", compare(given.rounds, given.batches), table)
+        show("SQLite", compare(given.rounds, given.batches, given.messages), table)
     Console(width=160).print(table)
 
 

@@ -23,8 +23,11 @@ PASSED_ON: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names"
 STORE_COMMANDS = {
     "devices": "List, add, disable and enable devices.",
     "reports": "Show the newest stored reports.",
+    "alarms": "List alarms, acknowledge and close them.",
     "quarantine": "Show messages that could not be decoded.",
+    "media": "List photos and other files of devices, and copy one out.",
     "verify": "Compare a simulator's ledger with the database: lost, duplicated, stored.",
+    "retention": "Delete what is older than retention_days now, or say what that is.",
     "migrate": "Bring the database's tables up to date.",
 }
 

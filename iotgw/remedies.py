@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 NO_WORKER = (
-    "is a worker running that takes the queues ingest and default, is it busy, can it reach the database? "
-    "celery -A tasks worker -Q ingest,default"
+    "is a worker running that takes the queues ingest, media and default, is it busy, can it reach the database? "
+    "celery -A tasks worker -Q ingest,media,default"
 )
 
 CLOSED = {

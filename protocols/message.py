@@ -70,3 +70,5 @@ class Outcome(IntEnum):
     """The device may not come in: nothing was stored."""
     QUARANTINED = 2
     """The body could not be decoded whole: its bytes are committed, to be decoded again later."""
+    DECLINED = 3
+    """The device may come in, but this is part of a file beyond what is kept: it was not stored and never will be."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -36,8 +36,7 @@ def registered(options: Mapping[str, Mapping[str, Any]] | None = None) -> dict[s
     Raises: RegistryError
     """
     protocols = dict(PROTOCOLS)
-    for entry in entry_points(group=GROUP):
-        protocol = _load(entry)
+    for entry, protocol in loaded():
         if protocol.name in protocols:
             raise RegistryError(f"{_package(entry)} offers a protocol {protocol.name!r}, but there is one already: uninstall one")
         protocols[protocol.name] = protocol
@@ -49,6 +48,15 @@ def registered(options: Mapping[str, Mapping[str, Any]] | None = None) -> dict[s
         except ValueError as error:
             raise RegistryError(f"protocols.{name}.{error}") from error
     return protocols
+
+
+def loaded() -> Iterator[tuple[EntryPoint, DeviceProtocol]]:
+    """Those of other packages, with where they are from.
+
+    Raises: RegistryError
+    """
+    for entry in entry_points(group=GROUP):
+        yield entry, _load(entry)
 
 
 def _load(entry: EntryPoint) -> DeviceProtocol:

@@ -7,6 +7,8 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
+from protocols.piece import Piece
+
 DIGEST_SIZE = 16
 
 
@@ -32,6 +34,11 @@ class Report:
     values: dict[str, Any] = field(default_factory=dict)
     """JSON values by name."""
     alarms: list[str] = field(default_factory=list)
+    piece: Piece | None = None
+    """Of a file, if the body has bytes of one or says something of it."""
+    is_event: bool = False
+    """Whether it tells of something that happened: then its alarms are moments. Else they are all that stand, as far as
+    reports of its kind say."""
 
     @property
     def digest(self) -> bytes:

@@ -177,6 +177,11 @@ class Settings(BaseSettings):
     malformed_in_a_row: int = Field(10, ge=1, le=10_000, description="a link that sends so many bad frames in a row is closed")
     statistics_seconds: Seconds = Field(60, description="how often a gateway logs its counters")
 
+    retention_days: int = Field(
+        0, ge=0, le=36_500, description="reports are kept for so many days, on PostgreSQL until their month is so old; 0: for ever"
+    )
+    quarantine_retention_days: int = Field(0, ge=0, le=36_500, description="the same for messages in quarantine; 0: for ever")
+
     control_listen: str = Field(
         "tcp:6880:interface=127.0.0.1", description="endpoint of the control API over HTTP, on loopback; off: none"
     )
@@ -185,6 +190,18 @@ class Settings(BaseSettings):
     )
     control_token_file: Path | None = Field(None, description="file that holds control_token")
     control_tasks: list[str] = Field(["tasks.devices.summary"], description="tasks that may be run over the control API")
+
+    media_folder: Path | None = Field(None, description="folder of photos and other files of devices; empty: var/media")
+    media_file_bytes: int = Field(
+        1 << 28, ge=1024, le=1 << 31, description="a longer file of a device is declined, and nothing of it kept"
+    )
+    media_quota_bytes: int = Field(
+        0, ge=0, le=1 << 50, description="size of the media folder; what is above waits in the database; 0: no bound"
+    )
+    media_spare_bytes: int = Field(
+        1 << 30, ge=0, le=1 << 50, description="what the media folder leaves free of its disk; what is above waits in the database"
+    )
+    media_days: int = Field(0, ge=0, le=36_500, description="files are removed after so many days; 0: never")
 
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
     log_format: LogFormat = Field(LogFormat.TEXT, description="text for people, json for machines: one object a line")
@@ -273,6 +290,10 @@ class Settings(BaseSettings):
     @property
     def effective_database_url(self) -> str:
         return self.database_url or f"sqlite:///{(self.var / 'iotgw.sqlite3').absolute()}"
+
+    @property
+    def effective_media_folder(self) -> Path:
+        return (self.media_folder or self.var / "media").absolute()
 
     @property
     def own_token_file(self) -> Path:

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from django.db.models import QuerySet
+from django.db.models import Case, QuerySet, When
 
-from store.models import IDENTITY_LENGTH, PROTOCOL_LENGTH, Device, Quarantine, Report
+from store.models import IDENTITY_LENGTH, PROTOCOL_LENGTH, Alarm, AlarmState, Device, Media, Quarantine, Report
 from store.rows import is_name
 
 
@@ -87,3 +87,19 @@ def report_digests(device_ids: Sequence[int], kinds: Sequence[str]) -> Iterator[
     rows = Report.objects.filter(device_id__in=device_ids, kind__in=kinds).values_list("device_id", "kind", "digest")
     for device_id, kind, digest in rows.iterator(chunk_size=5_000):
         yield ReportDigest(device_id, kind, bytes(digest))
+
+
+def newest_media(limit: int, identity: str | None = None, state: str | None = None) -> QuerySet[Media]:
+    """Files of devices in the order in which they began to come, newest first."""
+    found = Media.objects.select_related("device")
+    if identity is not None:
+        found = found.filter(device__identity=identity)
+    if state is not None:
+        found = found.filter(state=state)
+    return found.order_by("-received_at", "-id")[:limit]
+
+
+def alarms(limit: int) -> QuerySet[Alarm]:
+    """Alarms with their devices: open ones first, then acknowledged and closed ones, the newest of each first."""
+    places = [When(state=state, then=place) for place, state in enumerate(AlarmState)]
+    return Alarm.objects.select_related("device").order_by(Case(*places, default=len(places)), "-last_at", "id")[:limit]

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from protocols.message import Message, Outcome
+from protocols.piece import Piece
 from protocols.report import Decoded, DecodeError, Report, digest
 from store.json_text import NotJSONError, plain_text, storable
-from store.models import CAUSE_LENGTH, IDENTITY_LENGTH, KIND_LENGTH, PROTOCOL_LENGTH
+from store.models import ALARM_LENGTH, CAUSE_LENGTH, IDENTITY_LENGTH, KIND_LENGTH, PROTOCOL_LENGTH, VERSION_LENGTH
 
 ERROR_TEXT_LENGTH = 2_000
 """Characters kept of an error's path and text: enough for a person, too little to fill a disk with."""
@@ -34,6 +35,8 @@ class Incoming(NamedTuple):
     kind: str
     """The name of ``message.kind``."""
     decoded: Decoded
+    version: str = ""
+    """Of the protocol's definition that decoded it, as :func:`protocols.versions.versions` has it."""
 
 
 class ReportRow(NamedTuple):
@@ -70,6 +73,7 @@ class QuarantineRow(NamedTuple):
     error_cause: str
     error_path: str
     error_text: str
+    version: str
 
 
 class PreparedReport(NamedTuple):
@@ -79,6 +83,8 @@ class PreparedReport(NamedTuple):
     values: dict[str, Any]
     """What the row's JSON says."""
     alarms: list[str]
+    is_event: bool
+    piece: Piece | None = None
 
 
 class PreparedMessage(NamedTuple):
@@ -137,6 +143,8 @@ def _prepared_report(report: Report, incoming: Incoming) -> PreparedReport:
         raise ValueError(f"the kind has {len(report.kind)} characters, {KIND_LENGTH} is the most")
     values_text, values = storable(report.values)
     alarms_text, alarms = storable(report.alarms)
+    if not all(isinstance(alarm, str) and 0 < len(alarm) <= ALARM_LENGTH for alarm in alarms):
+        raise ValueError(f"an alarm is no name of 1 to {ALARM_LENGTH} characters")
     # By position: fourteen names would take longer than what they name.
     row = ReportRow(
         incoming.received_at if report.time is None else _in_utc(report.time),
@@ -154,7 +162,7 @@ def _prepared_report(report: Report, incoming: Incoming) -> PreparedReport:
         incoming.message.head,
         report.body,
     )
-    return PreparedReport(row, report.time is not None, report.is_position, values, alarms)
+    return PreparedReport(row, report.time is not None, report.is_position, values, alarms, report.is_event, report.piece)
 
 
 def _quarantine_row(incoming: Incoming, error: DecodeError) -> QuarantineRow:
@@ -170,6 +178,7 @@ def _quarantine_row(incoming: Incoming, error: DecodeError) -> QuarantineRow:
         error_cause=plain_text(error.cause)[:CAUSE_LENGTH],
         error_path=plain_text(error.path)[:ERROR_TEXT_LENGTH],
         error_text=plain_text(error.text)[:ERROR_TEXT_LENGTH],
+        version=incoming.version[:VERSION_LENGTH],
     )
 
 

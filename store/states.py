@@ -42,7 +42,7 @@ class DeviceState:
             if is_news:
                 self.values.update(report.values)
             return is_news
-        if not _is_believed(report):
+        if not is_believed(report):
             return False
         is_news = self.time is None or row.time >= self.time
         if is_news:
@@ -79,8 +79,9 @@ def decides_alone(message: PreparedMessage) -> bool:
 
     If nothing else came from its device, it is then news or not by its time alone.
     """
-    return len(message.reports) == 1 and _is_believed(message.reports[0])
+    return len(message.reports) == 1 and is_believed(message.reports[0])
 
 
-def _is_believed(report: PreparedReport) -> bool:
+def is_believed(report: PreparedReport) -> bool:
+    """Whether a report's time may be taken for the device's present, or past."""
     return not report.is_dated or report.row.time <= report.row.received_at + CLOCK_AHEAD

@@ -26,7 +26,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "store.settings")
 django.setup()
 
 # Without Celery's Django fixup, which closes the database's connection around every task: a worker's tasks all write.
-app = Celery("iotgw", fixups=[], include=["tasks.ingest", "tasks.admission", "tasks.devices", "tasks.replies"])
+app = Celery(
+    "iotgw",
+    fixups=[],
+    include=["tasks.ingest", "tasks.admission", "tasks.devices", "tasks.media", "tasks.replies", "tasks.retention"],
+)
 app.conf.update(celery_configuration(settings.effective_broker_url))
 
 

@@ -17,11 +17,13 @@ from redis import RedisError
 
 from protocols.message import Outcome
 from protocols.report import Decoded, DecodeError
+from protocols.versions import versions
 from store.bulk import Incoming, write
 from tasks.admission import is_open
-from tasks.celery import app, protocols
+from tasks.celery import app, protocols, settings
 from tasks.contract import INGEST_TASK, BadPayloadError, IngestMessage, Receipt, ingest_messages
 from tasks.mailboxes import deliver
+from tasks.media import announce
 from tasks.patience import Patience
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ _LATEST_MS = int((datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds() * 1
 _GATEWAY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 _patience = Patience()
+_versions = versions()
 
 
 @app.task(name=INGEST_TASK, soft_time_limit=SOFT_TIME_LIMIT_SECONDS, time_limit=TIME_LIMIT_SECONDS)
@@ -52,11 +55,14 @@ def store_batch(batch: str, gateway: str, messages: list[Any]) -> None:
     except BadPayloadError as error:
         log.error("dropped a bad payload: %s", error)
         raise Reject(str(error), requeue=False) from error
-    outcomes = _stored(batch, rows)
+    due_media: list[int] = []
+    outcomes = _stored(batch, rows, due_media)
     try:
         deliver(gateway, Receipt(batch, outcomes))
     except RedisError as error:
         log.warning("no receipt sent, the gateway will ask again", extra={"batch": batch, "cause": type(error).__name__})
+    if due_media:
+        announce(due_media)
 
 
 def checked_payload(batch: Any, gateway: Any, messages: Any) -> list[IngestMessage]:
@@ -87,7 +93,7 @@ def decoded(row: IngestMessage) -> Incoming:
     except Exception as fault:
         kind = kind or f"0x{row.kind:04x}"
         result = Decoded([], _decoder_error(row, fault))
-    return Incoming(name, message, _EPOCH + row.received_ms * _MILLISECOND, kind, result)
+    return Incoming(name, message, _EPOCH + row.received_ms * _MILLISECOND, kind, result, _versions.get(name, ""))
 
 
 def _decoder_error(row: IngestMessage, fault: Exception) -> DecodeError:
@@ -97,14 +103,14 @@ def _decoder_error(row: IngestMessage, fault: Exception) -> DecodeError:
     return DecodeError("decoder", "", f"{type(fault).__name__}: {fault}")
 
 
-def _stored(batch: str, rows: list[IngestMessage]) -> dict[int, Outcome]:
+def _stored(batch: str, rows: list[IngestMessage], due_media: list[int]) -> dict[int, Outcome]:
     """Commit the batch.
 
     Raises: Reject, after a pause, when the database does not take it now.
     """
     incoming = [decoded(row) for row in rows]
     try:
-        outcomes = write(incoming, is_open=is_open)
+        outcomes = write(incoming, is_open=is_open, longest_file_bytes=settings.media_file_bytes, due_media=due_media)
     except (DatabaseError, InterfaceError) as error:
         # Even one that still works: after a failover it may lead to a server that only reads.
         connection.close()

@@ -42,6 +42,18 @@ class Board:
         return [line for line in self.child.output().splitlines() if line.split()[0] == word]
 
 
+def filed(stack: RunningStack, folder: Path) -> bytes:
+    """The newest file as it was put together, once it is."""
+
+    def newest() -> dict[str, Any]:
+        return json.loads(stack.command("media", "--device", IDENTITY, "--limit", "1", "--json").stdout)[0]
+
+    stack.child.wait_until(lambda: newest()["state"] == "complete", "the file is whole")
+    copy = folder / f"copy-{newest()['id']}"
+    assert stack.command("media", "get", str(newest()["id"]), copy).returncode == 0
+    return copy.read_bytes()
+
+
 def stored_file(stack: RunningStack) -> bytes:
     """The newest file, put together from its pieces."""
     rows: list[dict[str, Any]] = [row for row in stack.reports() if row["identity"] == IDENTITY]
@@ -60,7 +72,7 @@ def test_an_image_and_a_file_whose_sender_is_killed_arrive_whole(stack, tmp_path
     image = Sensors(IDENTITY).picture(HERE)
     board = Board(words, stack, tmp_path, image)
     assert board.child.process.wait(60) == 0, board.child.output()
-    assert stored_file(stack) == image
+    assert stored_file(stack) == filed(stack, tmp_path) == image
 
     video = Random(name).randbytes(600_000)
     board = Board(words, stack, tmp_path, video)
@@ -74,5 +86,5 @@ def test_an_image_and_a_file_whose_sender_is_killed_arrive_whole(stack, tmp_path
     board = Board(words, stack, tmp_path, video)
     assert board.child.process.wait(60) == 0, board.child.output()
     assert int(board.lines("file")[0].split()[2]) == acked, "it goes on where it was"
-    assert stored_file(stack) == video
+    assert stored_file(stack) == filed(stack, tmp_path) == video
     assert [row["identity"] for row in json.loads(stack.command("devices", "--json").stdout)] == [IDENTITY]

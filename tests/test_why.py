@@ -140,7 +140,7 @@ def test_each_fault_is_named_with_what_to_do(inquiry: Inquiry):
         well.send(up(LOCATION, here_at(datetime.now(UTC)), 2, phones["well"]))
         told = inquiry.why(phones["well"])
         assert (told["summary"], opened(told).keys()) == (None, {"stored"})
-        assert "is a worker running that takes the queues ingest and default" in opened(told)["stored"]
+        assert "is a worker running that takes the queues ingest, media and default" in opened(told)["stored"]
     finally:
         os.killpg(worker, signal.SIGCONT)
     assert well.answer()

@@ -10,6 +10,7 @@ from construct import Container
 
 from protocols.body import read, values
 from protocols.fields import FlagWord
+from protocols.gt06.alarms import ROWS as ALARM_ROWS
 from protocols.gt06.alarms import alarm_code, alarm_name
 from protocols.gt06.codec import has_check_digit, identity_of
 from protocols.gt06.frame import BARE, HEAD_BYTES, minutes_east
@@ -23,6 +24,8 @@ from protocols.rows import Direction
 
 _NO_CELL = {"mcc": 0, "mnc": 0, "lac": 0, "cell_id": 0}
 _NO_TIMING = 0xFF
+_ALARMS = frozenset(row.id for row in ALARM_ROWS)
+"""Messages that are sent because of an alarm. None tells that it is over."""
 _PERCENT_FROM, _PERCENT_TO = 7, 100
 _WIDE_MCC = 0x8000
 
@@ -37,7 +40,7 @@ def decode(message: Message) -> Decoded:
             raise DecodeError("header", "", f"a head has {HEAD_BYTES} bytes, not {len(message.head)}")
         layout = row.layout(message)
         parsed = read(layout, message.body)
-        report = Report(row.name, message.body, values=values(layout, parsed))
+        report = Report(row.name, message.body, values=values(layout, parsed), is_event=message.kind in _ALARMS)
         if row.direction is Direction.UP:
             _take(report, parsed, _shift(row, message))
             _take_special(report, message, parsed)

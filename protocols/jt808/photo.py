@@ -1,6 +1,6 @@
 """A simulated terminal's photo: the upload's body, and the sub-packets it leaves in.
 
-Source: JT/T 808-2013, 4.4.3 and 8.52.
+Source: JT/T 808-2013, 4.4.3 and 8.52; ITU-T T.81, B.2.4.5.
 """
 
 from __future__ import annotations
@@ -9,27 +9,39 @@ import random
 from collections.abc import Collection, Iterable
 
 from protocols.jt808.header import Header, frame
+from protocols.picture import jpeg
 
 PHOTO_BYTES = 20_000
 """What a terminal's camera makes of 352 x 288 points."""
 PIECE_BYTES = 800
 _IMAGE, _JPEG, _TIMED, _CHANNEL = 0, 0, 1, 1
-_START = bytes.fromhex("ffd8 ffe0 0010 4a46494600 0101 00 0001 0001 00 00")
-"""Start of image, and an application segment that says JFIF 1.1."""
-_END = bytes.fromhex("ffd9")
+_COMMENT_HEAD_BYTES = 4
+_JFIF_BYTES = 20
+"""Start of image, and the segment that says what it is."""
+_BLOCKS_WIDE, _BLOCKS_HIGH = 44, 36
+_COMMENT_BYTES = 65_533
+"""Longest comment of a JPEG: its length has two bytes and counts them."""
 
 
 def photo_body(media_id: int, location: bytes, size: int, seed: str) -> bytes:
     """A multimedia upload of a timed picture. ``size`` is the picture's; the same seed gives the same one."""
     head = media_id.to_bytes(4, "big") + bytes((_IMAGE, _JPEG, _TIMED, _CHANNEL))
-    return head + location + jpeg(size, seed)
+    return head + location + picture(size, seed)
 
 
-def jpeg(size: int, seed: str) -> bytes:
-    """Bytes that begin, go on and end like a JPEG file. They show nothing."""
-    noise = random.Random(seed).randbytes(size - len(_START) - len(_END))
-    # Within the picture's data the byte FF would begin a marker.
-    return _START + noise.replace(b"\xff", b"\xfe") + _END
+def picture(size: int, seed: str) -> bytes:
+    """A picture that any viewer opens, of this many bytes, or as many as it takes; noise in comments fills it up."""
+    noise = random.Random(seed)
+    start, end = noise.randrange(40, 120), noise.randrange(120, 220)
+    greys = [[start + (end - start) * row // _BLOCKS_HIGH] * _BLOCKS_WIDE for row in range(_BLOCKS_HIGH)]
+    made = jpeg(greys)
+    comments = []
+    left = size - len(made)
+    while left >= _COMMENT_HEAD_BYTES:
+        text = noise.randbytes(min(left - _COMMENT_HEAD_BYTES, _COMMENT_BYTES))
+        comments.append(b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text)
+        left -= _COMMENT_HEAD_BYTES + len(text)
+    return made[:_JFIF_BYTES] + b"".join(comments) + made[_JFIF_BYTES:]
 
 
 class Photo:

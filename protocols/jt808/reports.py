@@ -16,9 +16,11 @@ from protocols.jt808.header import is_2019, is_header
 from protocols.jt808.location import LOCATION_2013, LOCATION_2019, LOCATION_ITEMS
 from protocols.jt808.messages import LOCATION, LOCATION_BATCH, MESSAGES, MULTIMEDIA_DATA
 from protocols.message import Message
+from protocols.piece import MediaKind, Piece
 from protocols.report import Decoded, DecodeError, Report
 from protocols.rows import Direction
 
+_MEDIA_KINDS = {"image": MediaKind.PHOTO, "audio": MediaKind.AUDIO, "video": MediaKind.VIDEO}
 _HEMISPHERES = ("south", "west")
 _SEQUENCE_BYTES = 2
 _ENCRYPTION = 0b111 << 10
@@ -68,7 +70,19 @@ def _multimedia(kind: str, body: bytes, parsed: Container[Any], shown: dict[str,
     """Where and why a picture was taken; the picture itself stays in the body."""
     report = _position(kind, body, parsed.location) if "location" in parsed else Report(kind, body)
     report.values.update((name, value) for name, value in shown.items() if name not in ("location", "data"))
-    report.values["size_bytes"] = len(parsed.data)
+    report.values["size_bytes"] = size = len(parsed.data)
+    report.piece = Piece(
+        file="",
+        kind=_MEDIA_KINDS.get(parsed.media_type, MediaKind.FILE),
+        channel=parsed.channel,
+        cause=str(parsed.event),
+        data_at=len(body) - size,
+        data_size=size,
+        size=size,
+        is_last=True,
+    )
+    # How things stood when the picture was taken; how they stand locations say.
+    report.is_event = True
     return report
 
 

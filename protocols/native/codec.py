@@ -125,7 +125,9 @@ class NativeCodec:
         if message.kind == TIME and outcome is not Outcome.REFUSED:
             answer = {"clock": int.from_bytes(message.body[:_CLOCK_BYTES], "big"), "time": time, "extra": b""}
             return frame(TIME_ANSWER, message.sequence, compile(TIME_ANSWER_BODY).build(answer))
-        return frame(ACK, message.sequence, compile(ACK_BODY).build({"result": int(outcome), "extra": b""}))
+        # Devices keep what has any other answer, and would send what was declined for ever.
+        result = Outcome.QUARANTINED if outcome is Outcome.DECLINED else outcome
+        return frame(ACK, message.sequence, compile(ACK_BODY).build({"result": int(result), "extra": b""}))
 
     def send(self, head: bytes, kind: int, body: bytes) -> bytes:
         """A message of the platform's own. The bytes of an offered file are kept here, for the device to ask for.

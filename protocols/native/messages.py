@@ -111,7 +111,7 @@ EMPTY = Struct(_EXTRA)
 ACK_RESULTS = {
     0: Option("stored", "Stored 已存储"),
     1: Option("refused", "Not stored: the device may not come in 拒绝"),
-    2: Option("unread", "Stored, but could not be read whole 已存储但未能解析"),
+    2: Option("unread", "Stored, but could not be read whole; or part of a file longer than is kept 已存储但未能解析,或文件过大"),
 }
 ACK_BODY = Struct("result" / Choice(Int8ub, ACK_RESULTS) * "What became of the message of this sequence 结果", _EXTRA)
 WELCOME_RESULTS = {0: Option("welcome", "The device may go on 允许"), 1: Option("refused", "It may not come in 拒绝")}

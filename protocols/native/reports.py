@@ -13,6 +13,7 @@ from protocols.message import Message
 from protocols.native.channels import CHANNELS, FIRST_OWN_CHANNEL, NO_ALTITUDE, NO_COURSE, NO_SPEED, POSITION, TAKEN_AS
 from protocols.native.fields import FIRST_TIME
 from protocols.native.messages import (
+    DATA_HEAD_BYTES,
     DESCRIBE,
     EDITION,
     FILE_BEGIN,
@@ -27,6 +28,7 @@ from protocols.native.messages import (
     RESULT,
     TIME,
 )
+from protocols.piece import MediaKind, Piece
 from protocols.report import Decoded, DecodeError, Report
 
 _NAME = re.compile("[a-z][a-z0-9_]{0,31}")
@@ -34,6 +36,7 @@ _RESERVED = {"fix", "number", "device_time"}
 """Names by which a report says something of itself."""
 _IDENTITY_AT = 3
 """Where the length of HELLO's identity stands; the token's stands behind the identity."""
+_MEDIA_KINDS = {"image": MediaKind.PHOTO, "video": MediaKind.VIDEO, "audio": MediaKind.AUDIO}
 _TRUTHS = {"false": False, "true": True}
 
 
@@ -168,11 +171,17 @@ def _naming_fault(entry: Any) -> str:
 
 
 def _file(report: Report, parsed: Any) -> None:
-    report.values["file"] = _number(parsed.file, report.body)
+    report.values["file"] = number = _number(parsed.file, report.body)
+    _date(report, parsed.file)
     if "data" in parsed:
         del report.values["data"]
-        report.values["size"] = len(parsed.data)
-    _date(report, parsed.file)
+        report.values["size"] = size = len(parsed.data)
+        report.piece = Piece(str(number), data_at=DATA_HEAD_BYTES, data_size=size, offset=parsed.offset)
+    elif "crc32" in parsed:
+        report.piece = Piece(str(number), size=parsed.size, crc32=parsed.crc32, is_last=True)
+    else:
+        kind = _MEDIA_KINDS.get(parsed.content, MediaKind.FILE)
+        report.piece = Piece(str(number), kind, str(parsed.name), size=parsed.size or None)
 
 
 def _result(report: Report, parsed: Any) -> DecodeError | None:

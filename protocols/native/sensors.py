@@ -9,7 +9,7 @@ from typing import Any
 from protocols.compiler import compile
 from protocols.native.channels import NUMBERS, POSITION
 from protocols.native.messages import DESCRIBE_BODY, MOMENT
-from protocols.native.picture import jpeg
+from protocols.picture import jpeg
 from protocols.terminal import Moment
 
 OWN_CHANNEL = 128

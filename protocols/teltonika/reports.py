@@ -122,7 +122,8 @@ def _report(kind: str, body: bytes, record: Container[Any], family: Family) -> R
     if not isinstance(time, datetime):
         found["device_time"] = f"{time:016x}"
         time = None
-    report = Report(kind, body, time, values=found, alarms=_alarms(record, found))
+    # A record because of an event has properties that the others do not: nothing follows from their absence.
+    report = Report(kind, body, time, values=found, alarms=_alarms(record, found), is_event=bool(record["event_id"]))
     if latitude or longitude:
         report.latitude, report.longitude, report.altitude_m = latitude, longitude, float(record["altitude"])
     report.speed_kmh = float(record["speed"])

@@ -15,11 +15,21 @@ from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
+from store.alarms import DeviceAlarm, ReportKey
 from store.bulk import binary
-from store.bulk.tables import QUARANTINE_COLUMNS, REPORT_COLUMNS, STATE_ASSIGNMENTS, STATE_COLUMNS, FoundDevice, NewReport
+from store.bulk.tables import (
+    ALARM_ASSIGNMENTS,
+    ALARM_COLUMNS,
+    QUARANTINE_COLUMNS,
+    REPORT_COLUMNS,
+    STATE_ASSIGNMENTS,
+    STATE_COLUMNS,
+    FoundDevice,
+    NewReport,
+)
 from store.json_text import storable
 from store.rows import DeviceKey, PreparedMessage, QuarantineRow
-from store.states import DeviceState
+from store.states import CLOCK_AHEAD, DeviceState
 
 _TYPES = {
     "device_id": "bigint",
@@ -32,6 +42,13 @@ _TYPES = {
     "received_at": "timestamptz",
     "last_seen": "timestamptz",
     "position_time": "timestamptz",
+    "first_at": "timestamptz",
+    "last_at": "timestamptz",
+    "standing_at": "timestamptz",
+    "settled_at": "timestamptz",
+    "is_ongoing": "boolean",
+    "times": "integer",
+    "reopenings": "integer",
     "latitude": "float8",
     "longitude": "float8",
     "altitude_m": "float8",
@@ -90,6 +107,37 @@ _UPDATE_STATES = (
     f"INSERT INTO store_state ({_quoted(STATE_COLUMNS)}) SELECT {_selected(STATE_COLUMNS)} FROM incoming_state "
     f"ON CONFLICT (device_id) DO UPDATE SET {STATE_ASSIGNMENTS}"
 )
+_INSERT_REPORTS = (
+    f"INSERT INTO store_report ({_quoted(REPORT_COLUMNS)}) SELECT {_quoted(REPORT_COLUMNS)} FROM incoming_report "
+    "ORDER BY device_id, time, digest ON CONFLICT (device_id, time, digest) DO NOTHING"
+)
+_INSERT_REPORTS_AND_TELL = (
+    f"WITH added AS ({_INSERT_REPORTS} RETURNING device_id, time, digest, alarms) "
+    "SELECT device_id, time, digest FROM added WHERE alarms <> '[]'"
+)
+_FIND_ALARMS = f"""
+    SELECT {_quoted(ALARM_COLUMNS)} FROM store_alarm
+    WHERE id IN (
+        SELECT id FROM store_alarm WHERE device_id = ANY(%s::bigint[])
+        UNION ALL
+        SELECT id FROM store_alarm WHERE is_ongoing AND device_id IN (SELECT device_id FROM incoming_report)
+    )
+    ORDER BY device_id, kind
+    FOR UPDATE
+"""
+_FIND_ENDED = """
+    SELECT k.number
+    FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[]) WITH ORDINALITY AS k (device_id, kind, standing_at, number)
+    WHERE EXISTS (
+        SELECT FROM store_report r
+        WHERE r.device_id = k.device_id AND r.time > k.standing_at AND r.time < %s AND r.kind = k.kind
+            AND r.time <= r.received_at + %s
+    )
+"""
+_WRITE_ALARMS = (
+    f"INSERT INTO store_alarm ({_quoted(ALARM_COLUMNS)}) SELECT {_quoted(ALARM_COLUMNS)} FROM incoming_alarm "
+    f"ORDER BY device_id, kind ON CONFLICT (device_id, kind) DO UPDATE SET {ALARM_ASSIGNMENTS}"
+)
 
 
 class PostgreSQLTables:
@@ -121,19 +169,21 @@ class PostgreSQLTables:
             [now, [key.protocol for key in keys], [key.identity for key in keys]],
         )
 
-    def insert_reports(self, reports: Iterable[NewReport]) -> None:
+    def insert_reports(self, reports: Iterable[NewReport]) -> set[ReportKey]:
+        has_alarms = False
+
         def write(copy: Any) -> None:
+            nonlocal has_alarms
             copy.write(binary.HEADER)
-            while some := b"".join(binary.report_row(*report) for report in islice(reports, ROWS_A_WRITE)):
-                copy.write(some)
+            while some := list(islice(reports, ROWS_A_WRITE)):
+                copy.write(b"".join(binary.report_row(*report) for report in some))
+                has_alarms = has_alarms or any(new.report.alarms for new in some)
             copy.write(binary.TRAILER)
 
         reports = iter(reports)
         self._copy("incoming_report", {column: _TYPES.get(column, "text") for column in binary.COLUMNS}, write)
-        self._cursor.execute(
-            f"INSERT INTO store_report ({_quoted(REPORT_COLUMNS)}) SELECT {_quoted(REPORT_COLUMNS)} FROM incoming_report "
-            "ORDER BY device_id, time, digest ON CONFLICT (device_id, time, digest) DO NOTHING"
-        )
+        self._cursor.execute(_INSERT_REPORTS_AND_TELL if has_alarms else _INSERT_REPORTS)
+        return {ReportKey(device, time, bytes(digest)) for device, time, digest in self._cursor.fetchall()} if has_alarms else set()
 
     def insert_quarantine(self, rows: Iterable[tuple[int, QuarantineRow]]) -> None:
         self._copy_rows("incoming_quarantine", QUARANTINE_COLUMNS, ((device, *row) for device, row in rows))
@@ -156,6 +206,22 @@ class PostgreSQLTables:
         if changed:
             self._copy_rows("incoming_state", STATE_COLUMNS, map(_state_row, changed))
             self._cursor.execute(_UPDATE_STATES)
+
+    def find_alarms(self, devices: Collection[int], told: Collection[int]) -> list[DeviceAlarm]:
+        """Only reports end alarms: the devices are read from those that were inserted, quicker than they are told again."""
+        self._cursor.execute(_FIND_ALARMS, [list(told)])
+        return [DeviceAlarm(*row) for row in self._cursor.fetchall()]
+
+    def find_ended(self, alarms: Sequence[DeviceAlarm], until: datetime) -> list[DeviceAlarm]:
+        columns = zip(*((alarm.device_id, alarm.standing_kind, alarm.standing_at) for alarm in alarms), strict=True)
+        arguments: list[Any] = [*map(list, columns), until, CLOCK_AHEAD]
+        self._cursor.execute(_FIND_ENDED, arguments)
+        return [alarms[number - 1] for (number,) in self._cursor.fetchall()]
+
+    def write_alarms(self, alarms: Sequence[DeviceAlarm]) -> None:
+        rows = (tuple(getattr(alarm, column) for column in ALARM_COLUMNS) for alarm in alarms)
+        self._copy_rows("incoming_alarm", ALARM_COLUMNS, rows)
+        self._cursor.execute(_WRITE_ALARMS)
 
     def _copy_rows(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
         def write(copy: Any) -> None:

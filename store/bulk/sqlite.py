@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
-from store.bulk.tables import QUARANTINE_COLUMNS, REPORT_COLUMNS, STATE_ASSIGNMENTS, STATE_COLUMNS, FoundDevice, NewReport
+from store.alarms import DeviceAlarm, ReportKey
+from store.bulk.tables import (
+    ALARM_ASSIGNMENTS,
+    ALARM_COLUMNS,
+    QUARANTINE_COLUMNS,
+    REPORT_COLUMNS,
+    STATE_ASSIGNMENTS,
+    STATE_COLUMNS,
+    FoundDevice,
+    NewReport,
+)
 from store.rows import DeviceKey, PreparedMessage, QuarantineRow
-from store.states import DeviceState
+from store.states import CLOCK_AHEAD, DeviceState
+
+_DAY = timedelta(days=1)
 
 
 def _insertion(table: str, columns: Sequence[str], key: str) -> str:
@@ -25,6 +37,11 @@ def _insertion(table: str, columns: Sequence[str], key: str) -> str:
 
 _INSERT_REPORT = _insertion("store_report", REPORT_COLUMNS, "device_id, time, digest")
 _INSERT_QUARANTINE = _insertion("store_quarantine", QUARANTINE_COLUMNS, "device_id, digest")
+_ALARM_NAMES = ", ".join(f'"{column}"' for column in ALARM_COLUMNS)
+_WRITE_ALARM = (
+    f"INSERT INTO store_alarm ({_ALARM_NAMES}) VALUES ({', '.join(['%s'] * len(ALARM_COLUMNS))}) "
+    f"ON CONFLICT (device_id, kind) DO UPDATE SET {ALARM_ASSIGNMENTS}"
+)
 _STATE_NAMES = ", ".join(f'"{column}"' for column in STATE_COLUMNS)
 _WRITE_STATE = (
     f"INSERT INTO store_state ({_STATE_NAMES}) VALUES ({', '.join(['%s'] * len(STATE_COLUMNS))}) "
@@ -54,12 +71,22 @@ class SQLiteTables:
             [(*key, _time_text(now)) for key in keys],
         )
 
-    def insert_reports(self, reports: Iterable[NewReport]) -> None:
+    def insert_reports(self, reports: Iterable[NewReport]) -> set[ReportKey]:
         rows: list[tuple[Any, ...]] = []
+        alarmed: list[tuple[ReportKey, tuple[Any, ...]]] = []
         for device, report, _ in reports:
             time, received_at, *rest = report.row
-            rows.append((device, _time_text(time), _time_text(received_at), *rest))
+            row = (device, _time_text(time), _time_text(received_at), *rest)
+            if report.alarms:
+                alarmed.append((ReportKey(device, time, report.row.digest), row))
+            else:
+                rows.append(row)
         self._cursor.executemany(_INSERT_REPORT, rows)
+        return {key for key, row in alarmed if self._is_added(row)}
+
+    def _is_added(self, row: tuple[Any, ...]) -> bool:
+        self._cursor.execute(_INSERT_REPORT, row)
+        return bool(self._cursor.rowcount == 1)
 
     def insert_quarantine(self, rows: Iterable[tuple[int, QuarantineRow]]) -> None:
         self._cursor.executemany(_INSERT_QUARANTINE, [(device, *map(_column, row)) for device, row in rows])
@@ -76,16 +103,42 @@ class SQLiteTables:
             _WRITE_STATE, [tuple(_column(getattr(state, name)) for name in STATE_COLUMNS) for state in changed]
         )
 
+    def find_alarms(self, devices: Collection[int], told: Collection[int]) -> list[DeviceAlarm]:
+        self._cursor.execute(
+            f"SELECT {_ALARM_NAMES} FROM store_alarm WHERE device_id IN (SELECT value FROM json_each(%s)) "
+            "UNION ALL "
+            f"SELECT {_ALARM_NAMES} FROM store_alarm WHERE is_ongoing AND device_id IN (SELECT value FROM json_each(%s))",
+            [json.dumps(list(told)), json.dumps([device for device in devices if device not in told])],
+        )
+        return [DeviceAlarm(*map(_read, row)) for row in self._cursor.fetchall()]
+
+    def find_ended(self, alarms: Sequence[DeviceAlarm], until: datetime) -> list[DeviceAlarm]:
+        return [alarm for alarm in alarms if self._is_ended(alarm, until)]
+
+    def _is_ended(self, alarm: DeviceAlarm, until: datetime) -> bool:
+        self._cursor.execute(
+            "SELECT 1 FROM store_report WHERE device_id = %s AND time > %s AND time < %s AND kind = %s "
+            "AND julianday(time) <= julianday(received_at) + %s LIMIT 1",
+            [alarm.device_id, _column(alarm.standing_at), _column(until), alarm.standing_kind, CLOCK_AHEAD / _DAY],
+        )
+        return self._cursor.fetchone() is not None
+
+    def write_alarms(self, alarms: Sequence[DeviceAlarm]) -> None:
+        self._cursor.executemany(_WRITE_ALARM, [tuple(_column(getattr(alarm, name)) for name in ALARM_COLUMNS) for alarm in alarms])
+
 
 def _state(row: Sequence[Any]) -> DeviceState:
     device, *columns, values, alarms = row
-    aware = [column.replace(tzinfo=UTC) if isinstance(column, datetime) else column for column in columns]
-    read = [device, *aware, json.loads(values), json.loads(alarms)]
+    read = [device, *map(_read, columns), json.loads(values), json.loads(alarms)]
     return DeviceState(*read)
 
 
 def _state_row(state: DeviceState) -> tuple[Any, ...]:
     return tuple(_column(getattr(state, column)) for column in STATE_COLUMNS)
+
+
+def _read(column: Any) -> Any:
+    return column.replace(tzinfo=UTC) if isinstance(column, datetime) else column
 
 
 def _column(value: Any) -> Any:

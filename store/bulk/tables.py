@@ -6,11 +6,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from store.alarms import DeviceAlarm, ReportKey
 from store.rows import DeviceKey, PreparedMessage, PreparedReport, QuarantineRow, ReportRow
 from store.states import DeviceState
 
 REPORT_COLUMNS = ("device_id", *ReportRow._fields)
 QUARANTINE_COLUMNS = ("device_id", *QuarantineRow._fields)
+ALARM_COLUMNS = tuple(DeviceAlarm.__dataclass_fields__)
+ALARM_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in ALARM_COLUMNS[2:])
 STATE_COLUMNS = tuple(DeviceState.__dataclass_fields__)
 STATE_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in STATE_COLUMNS[1:])
 """Of an insertion that meets a state: it becomes the one that was to be inserted."""
@@ -32,7 +35,7 @@ class Tables(Protocol):
     """Writes inside the transaction that is open on its connection.
 
     Workers write the same devices at the same time. So that they wait for each other and never in a ring, each
-    takes its locks table by table in one order (devices, reports, quarantine, states) and in each table in the
+    takes its locks table by table in one order (devices, reports, quarantine, states, alarms) and in each table in the
     order of its key.
     """
 
@@ -42,8 +45,11 @@ class Tables(Protocol):
     def create_devices(self, keys: Sequence[DeviceKey], now: datetime) -> None:
         """Add devices. One that another worker has just added is left as it is."""
 
-    def insert_reports(self, reports: Iterable[NewReport]) -> None:
-        """Add reports, which are made as they are taken. One that is there already is left as it is."""
+    def insert_reports(self, reports: Iterable[NewReport]) -> set[ReportKey]:
+        """Add reports, which are made as they are taken. One that is there already is left as it is.
+
+        Those with alarms that were not there are returned.
+        """
 
     def insert_quarantine(self, rows: Iterable[tuple[int, QuarantineRow]]) -> None:
         """Add messages to quarantine. One that is there already is left as it is."""
@@ -53,3 +59,15 @@ class Tables(Protocol):
 
         Reports have been inserted before, and those of ``lone`` devices may be taken from there.
         """
+
+    def find_alarms(self, devices: Collection[int], told: Collection[int]) -> list[DeviceAlarm]:
+        """The ongoing alarms of devices, and all of those that are ``told`` of, kept as they are until the transaction ends.
+
+        States have been brought forward before, so that no other worker has reports of these devices under way.
+        """
+
+    def find_ended(self, alarms: Sequence[DeviceAlarm], until: datetime) -> list[DeviceAlarm]:
+        """Those of the alarms that a stored report ends, dated after what it says they stand and before ``until``."""
+
+    def write_alarms(self, alarms: Sequence[DeviceAlarm]) -> None:
+        """Add alarms, or bring them up to date."""

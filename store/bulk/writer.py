@@ -1,4 +1,4 @@
-"""One batch, one transaction: devices, reports, quarantine and states together, or nothing of them."""
+"""One batch, one transaction: devices, reports, quarantine, states and alarms together, or nothing of them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 from django.db import DataError, IntegrityError, connection, transaction
 
 from protocols.message import Outcome
+from store import alarms
+from store.alarms import ReportKey
+from store.bulk.pieces import PieceRow, declined, file_key, insert_pieces
 from store.bulk.postgresql import PostgreSQLTables
 from store.bulk.sqlite import SQLiteTables
 from store.bulk.tables import FoundDevice, NewReport, Tables
 from store.rows import UNSTORABLE, DeviceKey, Incoming, PreparedMessage, QuarantineRow, device_key, prepare, quarantined
-from store.states import decides_alone
+from store.states import CLOCK_AHEAD, decides_alone
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +28,33 @@ _ROW_FAULTS = (DataError, IntegrityError, ValueError, TypeError, OverflowError, 
 """What a database or its driver says about a row. Anything else is about the database and would befall any row."""
 
 
-def write(batch: Sequence[Incoming], *, is_open: Callable[[str], bool]) -> dict[int, Outcome]:
+LONGEST_FILE_BYTES = 1 << 28
+"""What is kept of a file unless settings say otherwise."""
+
+
+class Rules(NamedTuple):
+    """What a batch is written by, and where it is noted what there is to do when it is."""
+
+    is_open: Callable[[str], bool]
+    longest_file_bytes: int
+    due_media: list[int]
+
+
+def write(
+    batch: Sequence[Incoming],
+    *,
+    is_open: Callable[[str], bool],
+    longest_file_bytes: int = LONGEST_FILE_BYTES,
+    due_media: list[int] | None = None,
+) -> dict[int, Outcome]:
     """Store a batch; what became of its messages, by position, where that is not plainly ``STORED``.
 
     It is idempotent: what is stored already stays as it is. Unknown devices of a protocol that ``is_open`` are created, of
     others their messages are refused; those of disabled devices are refused either way, and nothing of a refused message is
     stored. A batch is committed as one unless the database refuses a row of it, which :func:`store.rows.prepare`
     is there to prevent: then it is halved until that message is alone and goes to quarantine.
+    Pieces of files longer than ``longest_file_bytes`` are declined. Files that may be whole now are added to ``due_media``
+    once their rows are committed.
     Raises: django.db.DatabaseError or InterfaceError if the database is away or broken; part of a halved batch may
     be committed then.
     """
@@ -39,7 +63,8 @@ def write(batch: Sequence[Incoming], *, is_open: Callable[[str], bool]) -> dict[
     if outcomes:
         log.warning("refused messages whose identity or numbers fit no column", extra={"messages": len(outcomes)})
     arrivals = [Arrival(index, key, incoming) for index, (key, incoming) in enumerate(zip(keys, batch, strict=True)) if key]
-    outcomes.update(_write_or_halve(arrivals, is_open))
+    rules = Rules(is_open, longest_file_bytes, [] if due_media is None else due_media)
+    outcomes.update(_write_or_halve(arrivals, rules))
     return outcomes
 
 
@@ -54,35 +79,35 @@ class Arrival(NamedTuple):
 Prepare = Callable[[Incoming], PreparedMessage]
 
 
-def _write_or_halve(arrivals: list[Arrival], is_open: Callable[[str], bool]) -> dict[int, Outcome]:
+def _write_or_halve(arrivals: list[Arrival], rules: Rules) -> dict[int, Outcome]:
     try:
-        return _write(arrivals, is_open, prepare)
+        return _write(arrivals, rules, prepare)
     except _ROW_FAULTS as fault:
         if len(arrivals) == 1:
-            return _write_alone(arrivals[0], is_open, fault)
+            return _write_alone(arrivals[0], rules, fault)
     middle = len(arrivals) // 2
-    return _write_or_halve(arrivals[:middle], is_open) | _write_or_halve(arrivals[middle:], is_open)
+    return _write_or_halve(arrivals[:middle], rules) | _write_or_halve(arrivals[middle:], rules)
 
 
-def _write_alone(arrival: Arrival, is_open: Callable[[str], bool], fault: Exception) -> dict[int, Outcome]:
+def _write_alone(arrival: Arrival, rules: Rules, fault: Exception) -> dict[int, Outcome]:
     cause = type(fault).__name__
     log.error("the database refused a message", extra={"device": arrival.device, "cause": cause})
     try:
-        return _write([arrival], is_open, lambda incoming: quarantined(incoming, UNSTORABLE, cause))
+        return _write([arrival], rules, lambda incoming: quarantined(incoming, UNSTORABLE, cause))
     except _ROW_FAULTS:
         return {arrival.place: Outcome.REFUSED}
 
 
-def _write(arrivals: list[Arrival], is_open: Callable[[str], bool], prepare: Prepare) -> dict[int, Outcome]:
+def _write(arrivals: list[Arrival], rules: Rules, prepare: Prepare) -> dict[int, Outcome]:
     if not arrivals:
         return {}
     with transaction.atomic(), connection.cursor() as cursor, connection.wrap_database_errors:
         tables: Tables = PostgreSQLTables(cursor) if connection.vendor == "postgresql" else SQLiteTables(cursor)
-        devices = _admit(tables, list(dict.fromkeys(arrival.device for arrival in arrivals)), is_open)
+        devices = _admit(tables, list(dict.fromkeys(arrival.device for arrival in arrivals)), rules.is_open)
         outcomes = {arrival.place: Outcome.REFUSED for arrival in arrivals if arrival.device not in devices}
         admitted = [(devices[arrival.device].id, arrival) for arrival in arrivals if arrival.device in devices]
         if admitted:
-            outcomes.update(_insert(tables, admitted, prepare))
+            outcomes.update(_insert(tables, admitted, rules, prepare))
     return outcomes
 
 
@@ -100,8 +125,8 @@ def _admit(tables: Tables, keys: list[DeviceKey], is_open: Callable[[str], bool]
     return {key: device for key, device in found.items() if device.is_enabled}
 
 
-def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], prepare: Prepare) -> dict[int, Outcome]:
-    """The rows of reports and quarantine, and then the states, which follow from them.
+def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, prepare: Prepare) -> dict[int, Outcome]:
+    """The rows of reports and quarantine, then states and alarms, which follow from them, and files of which they bring pieces.
 
     Messages are prepared while reports are inserted: the database takes in some while the next are made.
     """
@@ -110,6 +135,9 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], prepare: Prepar
     lone: set[int] = set()
     quarantine: list[tuple[int, QuarantineRow]] = []
     outcomes: dict[int, Outcome] = {}
+    pieces: list[PieceRow] = []
+    told = [(device, report) for device, arrival in admitted for report in arrival.incoming.decoded.reports if report.piece]
+    refused = declined(told, rules.longest_file_bytes) if told else set()
 
     def reports() -> Iterator[NewReport]:
         for device, arrival in admitted:
@@ -122,10 +150,34 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], prepare: Prepar
                 quarantine.append((device, message.quarantine))
                 outcomes[arrival.place] = message.outcome
             for report in message.reports:
+                if report.piece:
+                    key = file_key(device, report.piece, report.row.digest)
+                    pieces.append(PieceRow(key, report.piece, report.row))
+                    if key in refused:
+                        outcomes[arrival.place] = Outcome.DECLINED
+                        continue
                 yield NewReport(device, report, is_lone)
 
-    tables.insert_reports(reports())
+    added = tables.insert_reports(reports())
     if quarantine:
         tables.insert_quarantine(quarantine)
     tables.bring_forward(by_device, lone)
+    if pieces:
+        due = insert_pieces(pieces, refused)
+        transaction.on_commit(partial(rules.due_media.extend, due))
+    _bring_alarms_forward(tables, by_device, added)
     return outcomes
+
+
+def _bring_alarms_forward(tables: Tables, devices: dict[int, list[PreparedMessage]], added: set[ReportKey]) -> None:
+    """The alarms, which follow from reports that were not there before, and end with any."""
+    found = tables.find_alarms(devices, {key.device for key in added})
+    if not found and not added:
+        return
+    changed, ongoing = alarms.bring_forward(found, devices, added)
+    if ongoing:
+        # What comes late may have ended long ago.
+        for alarm in tables.find_ended(ongoing, datetime.now(UTC) + 2 * CLOCK_AHEAD):
+            alarm.is_ongoing = False
+    if changed:
+        tables.write_alarms(changed)

@@ -7,10 +7,15 @@ from typing import Any
 EXCHANGE = "iotgw"
 INGEST_QUEUE = "ingest"
 INGEST_TASK = "tasks.ingest.store_batch"
+MEDIA_QUEUE = "media"
+"""Of work on the disk."""
+MEDIA_TASK = "tasks.media.store_files"
+MEDIA_SWEEP_TASK = "tasks.media.sweep"
 DEFAULT_QUEUE = "default"
 """Of what somebody waits for: such as the tasks that are run over the gateways' control API."""
 SUMMARY_TASK = "tasks.devices.summary"
-QUEUES = (INGEST_QUEUE, DEFAULT_QUEUE)
+RETENTION_TASK = "tasks.retention.keep"
+QUEUES = (INGEST_QUEUE, MEDIA_QUEUE, DEFAULT_QUEUE)
 
 
 def celery_configuration(broker_url: str) -> dict[str, Any]:
@@ -40,6 +45,7 @@ def celery_configuration(broker_url: str) -> dict[str, Any]:
         # message: when it is gone (a flush, a restart without a file), kombu drops what is sent without a word.
         "task_routes": {
             INGEST_TASK: {"queue": INGEST_QUEUE, "exchange": "", "routing_key": INGEST_QUEUE},
+            "tasks.media.*": {"queue": MEDIA_QUEUE, "exchange": "", "routing_key": MEDIA_QUEUE},
             "*": {"queue": DEFAULT_QUEUE, "exchange": "", "routing_key": DEFAULT_QUEUE},
         },
         "worker_prefetch_multiplier": 2,

@@ -115,7 +115,7 @@ FAULTS = {
         case(facts=facts(), gateway="gw", summary=None, no_summary=UNHEARD),
         "uooouoOou",
         "stored",
-        "is a worker running that takes the queues ingest and default",
+        "is a worker running that takes the queues ingest, media and default",
     ),
     "a clock a day off": (
         case(**{**LINKED, "summary": summary(last_dated=dated(time=(NOON - timedelta(days=1)).isoformat()))}),

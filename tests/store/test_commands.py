@@ -111,11 +111,52 @@ def test_reports_are_the_newest_first(capsys: pytest.CaptureFixture[str]) -> Non
     assert "heartbeat" in run("reports", capsys=capsys)
 
 
+def test_alarms_are_listed_open_ones_first_acknowledged_and_closed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no alarms" in run("alarms")
+    for at, alarm in enumerate(("sos", "crash", "towing")):
+        write([incoming(report(alarm.encode(), NOON + minutes(at), alarms=[alarm]))], is_open=anybody)
+    ids = {row["kind"]: row["id"] for row in run_json("alarms")}
+    assert list(ids) == ["towing", "crash", "sos"]
+    assert run("alarms", "close", str(ids["towing"]), "--reason", "test", "--by", "ana") == "closed towing of fake 013800138000\n"
+    run("alarms", "ack", str(ids["crash"]), "--note", "driver \x00called", "--by", "b" * 200)
+    rows = run_json("alarms")
+    assert [(row["kind"], row["state"]) for row in rows] == [("sos", "open"), ("crash", "acknowledged"), ("towing", "closed")]
+    assert [(row["handled_by"], row["note"], row["reason"]) for row in rows] == [
+        ("", "", ""), ("b" * 128, "driver \ufffdcalled", ""), ("ana", "", "test"),
+    ]  # fmt: skip
+    write([incoming(report(b"over", NOON + minutes(8)), report(b"again", NOON + minutes(9), alarms=["towing"]))], is_open=anybody)
+    table = run("alarms", "--limit", "1", capsys=capsys)
+    assert "towing" in table
+    assert "again" in table
+    assert "ongoing" in table
+    assert "sos" not in table
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["ack", "{id}"], "stays as it is: it was closed"),
+        (["close", "{id}", "--reason", "real"], "by ana"),
+        (["ack", "0"], "no alarm 0"),
+        (["close", "{id}"], "--reason"),
+        (["close", "{id}", "--reason", "boredom"], "boredom"),
+    ],
+)
+def test_what_alarms_cannot_do_it_says(words: list[str], fault: str) -> None:
+    write([incoming(report(alarms=["sos"]))], is_open=anybody)
+    (row,) = run_json("alarms")
+    run("alarms", "close", str(row["id"]), "--reason", "false", "--by", "ana")
+    with pytest.raises(CommandError, match=fault):
+        run("alarms", *(word.format(id=row["id"]) for word in words))
+
+
 def test_quarantine_shows_what_failed_and_its_bytes(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing" in run("quarantine")
     error = DecodeError("truncated", "items[2].length", "28 > 14 left")
-    write([incoming(error=error, body=b"\xff\x00", head=b"\x01")], is_open=anybody)
+    message = incoming(error=error, body=b"\xff\x00", head=b"\x01")._replace(version="1.2+abcdef")
+    write([message, message._replace(version="1.3+fedcba")], is_open=anybody)
     (row,) = run_json("quarantine")
+    assert row["version"] == "1.2+abcdef", "that of the first that could not read it"
     assert (row["body"], row["head"], row["bytes"], row["kind_id"], row["error_path"]) == (
         "ff00",
         "01",
@@ -126,6 +167,7 @@ def test_quarantine_shows_what_failed_and_its_bytes(capsys: pytest.CaptureFixtur
     table = run("quarantine", capsys=capsys)
     assert "items[2].length" in table
     assert "28 > 14 left" in table
+    assert "1.2+abcdef" in table
 
 
 def test_a_table_shows_hostile_text_as_text(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from django.db import connection
 from protocols.report import DecodeError
 from store.bulk import Incoming, write
 from store.bulk.postgresql import PostgreSQLTables
-from store.models import Device, Quarantine, Report, State
+from store.models import Alarm, Device, Quarantine, Report, State
 from tests.records import NOON, anybody, incoming, minutes, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -60,6 +60,31 @@ def test_writers_lock_states_in_one_order_whether_or_not_a_report_is_all_there_i
             future.result(60)
     assert Report.objects.count() == 2 * DEVICES * ROUNDS
     assert [state.values for state in State.objects.all()] == [{"0": ROUNDS - 1, "1": ROUNDS - 1}] * DEVICES
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_alarm_ends_whichever_writer_is_first_to_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One has the reports that tell of it, the other those that end it, and both have inserted them before either commits."""
+    write([incoming(report(b"first"), identity=f"{number}") for number in range(DEVICES)], is_open=anybody)
+    have_inserted = threading.Barrier(2)
+    bring_forward = PostgreSQLTables.bring_forward
+
+    def after_the_other(*arguments: Any) -> None:
+        have_inserted.wait(30)
+        bring_forward(*arguments)
+
+    def run(at: int, alarms: list[str]) -> None:
+        try:
+            sent = report(b"next", NOON + minutes(at), alarms=alarms)
+            write([incoming(sent, identity=f"{number}") for number in range(DEVICES)], is_open=anybody)
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(PostgreSQLTables, "bring_forward", after_the_other)
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(run, 1, ["sos"]), pool.submit(run, 2, [])]:
+            future.result(60)
+    assert list(Alarm.objects.values_list("times", "is_ongoing")) == [(1, False)] * DEVICES
 
 
 @pytest.mark.parametrize("new_devices", [0, DEVICES // 2])

@@ -70,6 +70,14 @@ def receipts(client: redis.Redis) -> list[Receipt]:
     return [unpack_receipt(fields[RECEIPT_FIELD]) for _, fields in client.xrange(mailbox("gw"))]
 
 
+@pytest.mark.usefixtures("database_url", "client")
+def test_quarantine_knows_by_which_definition_a_message_could_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ingest._versions, "fake", "1.2+abcdef" + "0" * 64)
+    run(message(BAD), message(BUG), message(protocol="none"))
+    kept = {bytes(row.body): row.version for row in Quarantine.objects.all()}
+    assert kept == {BAD: ("1.2+abcdef" + "0" * 64)[:64], BUG: ("1.2+abcdef" + "0" * 64)[:64], GOOD: ""}
+
+
 @pytest.mark.usefixtures("database_url")
 def test_a_batch_is_stored_and_receipted(client: redis.Redis) -> None:
     run(message(GOOD), message(PARTIAL), message(BAD), message(BUG), message(GOOD, "2"), message(protocol="none"))

@@ -9,8 +9,11 @@ from store import queries
 from store.management.data_command import DataCommand, row_count
 from store.models import Quarantine
 
-COLUMNS = ("received_at", "protocol", "identity", "kind", "bytes", "error_cause", "error_path", "error_text")
-_FIELDS = ("received_at", "kind", "kind_id", "sequence", "digest", "head", "body", "error_cause", "error_path", "error_text")
+COLUMNS = ("received_at", "protocol", "identity", "kind", "bytes", "error_cause", "error_path", "error_text", "version")
+_FIELDS = (
+    "received_at", "kind", "kind_id", "sequence", "digest", "head", "body",
+    "error_cause", "error_path", "error_text", "version",
+)  # fmt: skip
 
 
 class Command(DataCommand):

@@ -5,8 +5,11 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from settings.load import load
 from store import queries
 from store.management.data_command import DataCommand, row_count
+from store.media.bodies import whole_bodies
+from store.media.folder import MediaFolder
 from store.models import Report
 
 COLUMNS = ("time", "protocol", "identity", "kind", "latitude", "longitude", "speed_kmh", "alarms", "values")
@@ -27,11 +30,13 @@ class Command(DataCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = queries.newest_reports(options["limit"], options["device"], options["kind"])
-        self.print_rows(_rows(found), COLUMNS, options["is_json"], "There are no such reports.")
+        self.print_rows(
+            _rows(found, MediaFolder(load().effective_media_folder)), COLUMNS, options["is_json"], "There are no such reports."
+        )
 
 
-def _rows(reports: Iterable[Report]) -> Iterator[dict[str, Any]]:
-    for report in reports:
+def _rows(reports: Iterable[Report], folder: MediaFolder) -> Iterator[dict[str, Any]]:
+    for report, body in whole_bodies(reports, folder):
         yield {"protocol": report.device.protocol, "identity": report.device.identity} | {
-            field: getattr(report, field) for field in _FIELDS
+            field: body if field == "body" else getattr(report, field) for field in _FIELDS
         }

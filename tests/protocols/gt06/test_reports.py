@@ -165,7 +165,7 @@ def test_alarms_keep_their_number_beside_their_word(status: str, alarms: list[st
 )
 def test_alarms_by_size(type: int, content: str, extra: dict[str, object]) -> None:
     found = report(short(type, content))
-    assert found.alarms == ["power_off"]
+    assert (found.alarms, found.is_event) == (["power_off"], True)
     assert (found.values["voltage_level"], found.values["signal"]) == (5, 3)
     assert {name: found.values.get(name) for name in extra} == extra
     assert found.altitude_m == (-10.0 if content.endswith("FFF6") else None)
@@ -359,7 +359,8 @@ def test_modules() -> None:
     found = report(short(0x36, f"{STATUS} 0027 02 04EF")).values
     assert found["modules"] == [{"id": 0x27, "value": "04ef"}]
     assert "modules" in report(short(0x36, f"{STATUS} 0027 04 0002 0304")).values
-    assert report(long(0x39, f"{STATUS} 0027 02 04EF")).alarms == ["power_off"]
+    found = report(long(0x39, f"{STATUS} 0027 02 04EF"))
+    assert (found.alarms, found.is_event) == (["power_off"], False)
     assert report(long(0x36, f"{STATUS} 0027 09 04EF")).values == {"raw": "44050302020027" + "0904ef"}
     for lengths in ("0027 02", "0027 0002"):
         timed = report(short(0xF1, f"67CAFD48 {lengths} 04EF"))

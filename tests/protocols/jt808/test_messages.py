@@ -119,6 +119,7 @@ def test_picture_has_its_place_and_keeps_its_data_out_of_the_values() -> None:
     assert (report.kind, report.latitude, report.longitude, report.time) == ("multimedia_data", 31.2, 121.50128, NOON)
     told = {"media_id": 123, "media_type": "image", "format": "jpeg", "event": "collision_or_rollover", "channel": 2}
     assert report.values.items() >= (told | {"size_bytes": 9, "fix": True}).items()
+    assert report.is_event
     assert b"picture".hex() not in str(report.values)
 
 

@@ -134,7 +134,13 @@ def test_what_a_later_version_sends_is_kept_and_acked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "result"), [(Outcome.STORED, "stored"), (Outcome.REFUSED, "refused"), (Outcome.QUARANTINED, "unread")]
+    ("outcome", "result"),
+    [
+        (Outcome.STORED, "stored"),
+        (Outcome.REFUSED, "refused"),
+        (Outcome.QUARANTINED, "unread"),
+        (Outcome.DECLINED, "unread"),
+    ],
 )
 @pytest.mark.parametrize("kind", ["describe", "readings", "file_begin", "file_data", "file_end", "result", "bye"])
 def test_acks_have_the_sequence_of_their_message(kind: str, outcome: Outcome, result: str) -> None:

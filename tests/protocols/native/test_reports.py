@@ -297,3 +297,23 @@ def test_channels_agree_with_the_catalogue() -> None:
     shared = [channel for channel in CHANNELS.values() if channel.name in CATALOGUE]
     assert len(shared) > 20
     assert [channel.name for channel in shared if CATALOGUE[channel.name].unit != channel.unit] == []
+
+
+def test_pieces_of_a_file_say_where_they_belong() -> None:
+    fields = {"file": NOON, "extra": b""}
+    begin = body("file_begin", content="image", size=0, name="../a.jpg", **fields)
+    data = body("file_data", file=NOON, offset=4000, data=b"picture")
+    end = body("file_end", size=4007, crc32=7, **fields)
+    found = []
+    for kind, payload in (("file_begin", begin), ("file_data", data), ("file_end", end)):
+        (report,) = NATIVE.decode(only(up(kind, payload))).reports
+        assert report.piece is not None
+        assert report.piece.file == str(NOON_MS)
+        found.append(report.piece)
+        assert report.body[report.piece.data_at :][: report.piece.data_size] == (b"picture" if kind == "file_data" else b"")
+    assert [(piece.kind, piece.name, piece.offset) for piece in found] == [
+        ("photo", "../a.jpg", 0),
+        (None, "", 4000),
+        (None, "", 0),
+    ]
+    assert [(piece.size, piece.crc32, piece.is_last) for piece in found] == [(None, None, False)] * 2 + [(4007, 7, True)]

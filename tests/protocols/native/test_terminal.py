@@ -10,8 +10,8 @@ from protocols.native import NATIVE
 from protocols.native.codec import NativeCodec
 from protocols.native.frame import frame
 from protocols.native.messages import COMMAND, DATA_HEAD_BYTES, OFFER
-from protocols.native.picture import jpeg
 from protocols.native.terminal import NativeTerminal
+from protocols.picture import jpeg
 from protocols.report import Report, digest
 from tests.protocols.native.frames import HERE, NOON
 

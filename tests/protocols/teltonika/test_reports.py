@@ -361,7 +361,8 @@ def test_properties(name: str, group: int | None, id: int, raw: str, value: tupl
     ],
 )
 def test_alarms(io: str, alarms: list[str]) -> None:
-    assert record(f"{io} 00 00 00").alarms == alarms
+    found = record(f"{io} 00 00 00")
+    assert (found.alarms, found.is_event) == (alarms, not io.startswith("00"))
 
 
 def test_where_the_family_is_not_known_unplugged_is_only_a_number() -> None:

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from settings.load import load_or_exit
+from store import partitions, retention
+from store.management.data_command import DataCommand, json_line
+from store.retention import Kept, Retention
+
+_MIB = 1 << 20
+
+
+class Command(DataCommand):
+    help = (
+        "Delete reports and messages in quarantine that are older than retention_days and quarantine_retention_days, and make "
+        "the months ahead on PostgreSQL. Workers do so every day; this does it now, all of it."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--dry-run", action="store_true", dest="is_dry", help="change nothing, say what would be done")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        settings = load_or_exit()
+        policy = Retention(settings.retention_days, settings.quarantine_retention_days)
+        now = datetime.now(UTC)
+        planned = retention.look(policy, now)
+        sizes = {month: partitions.size(month) for month in planned.dropped}
+        if options["is_dry"]:
+            kept = planned
+        else:
+            try:
+                kept = retention.keep(policy, now, lambda: False)
+            except partitions.BusyError as error:
+                raise CommandError(f"{error}: try again; what was done stays done") from error
+        if options["is_json"]:
+            self.stdout.write(json_line(_named(kept)))
+        else:
+            self._print(policy, kept, sizes, "would be " if options["is_dry"] else "")
+
+    def _print(self, policy: Retention, kept: Kept, sizes: dict[partitions.Month, int], would_be: str) -> None:
+        for month in kept.made:
+            self.stdout.write(f"{would_be}made: {month}")
+        for month in kept.dropped:
+            self.stdout.write(f"{would_be}dropped: {month}, {sizes.get(month, 0) / _MIB:,.1f} MiB")
+        for name, days, count in (
+            ("reports", policy.reports_days, kept.reports),
+            ("messages in quarantine", policy.quarantine_days, kept.quarantine),
+        ):
+            self.stdout.write(f"{would_be}deleted: {count} {name}" if days else f"{name} are kept for ever")
+
+
+def _named(kept: Kept) -> dict[str, Any]:
+    months = {"made": [str(month) for month in kept.made], "dropped": [str(month) for month in kept.dropped]}
+    return {**months, "reports": kept.reports, "quarantine": kept.quarantine}

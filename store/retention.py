@@ -1,0 +1,124 @@
+"""How long reports and messages in quarantine are kept.
+
+A report's age counts from its arrival, since devices' clocks lie. On PostgreSQL a month goes as a whole, when the last
+moment of it is too old; what is dated outside the months there are goes by its arrival, as everything does on SQLite.
+Devices and their states stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db import connection, transaction
+
+from store import partitions
+from store.partitions import Month
+
+ROWS_AT_ONCE = 2_000
+"""Deleted in one transaction: on SQLite nobody else writes meanwhile, some ten milliseconds."""
+
+
+class Retention(NamedTuple):
+    """Days that something is kept for; 0: for ever."""
+
+    reports_days: int
+    quarantine_days: int
+
+
+@dataclass
+class Kept:
+    """What was done, or would be."""
+
+    made: list[Month] = field(default_factory=list)
+    dropped: list[Month] = field(default_factory=list)
+    reports: int = 0
+    """Deleted ones, besides those of dropped months."""
+    quarantine: int = 0
+    is_finished: bool = True
+    """Whether that is all; if not, time was up."""
+
+
+def look(retention: Retention, now: datetime) -> Kept:
+    """What :func:`keep` would do now. It counts in whole tables, which takes a while in large ones."""
+    reports_before, quarantine_before = _borders(retention, now)
+    kept = Kept()
+    if partitions.is_partitioned():
+        kept.made = partitions.missing(now, reports_before)
+        kept.dropped = partitions.ended(reports_before) if reports_before else []
+    if reports_before:
+        kept.reports = _count(_reports_table(), reports_before)
+    if quarantine_before:
+        kept.quarantine = _count("store_quarantine", quarantine_before)
+    return kept
+
+
+def keep(retention: Retention, now: datetime, is_time_up: Callable[[], bool]) -> Kept:
+    """Make the months ahead, drop those that are past, delete rows until there is none left or time is up.
+
+    Idempotent, and each step is a transaction of its own.
+    Raises: store.partitions.BusyError.
+    """
+    reports_before, quarantine_before = _borders(retention, now)
+    kept = Kept()
+    if partitions.is_partitioned():
+        kept.made = partitions.make_ahead(now, reports_before)
+        for month in partitions.ended(reports_before) if reports_before else []:
+            partitions.drop(month)
+            kept.dropped.append(month)
+    if reports_before:
+        kept.reports, kept.is_finished = _delete(_reports_table(), reports_before, now, is_time_up)
+    if quarantine_before:
+        kept.quarantine, is_finished = _delete("store_quarantine", quarantine_before, now, is_time_up)
+        kept.is_finished = kept.is_finished and is_finished
+    return kept
+
+
+def _borders(retention: Retention, now: datetime) -> tuple[datetime | None, datetime | None]:
+    reports, quarantine = (now - timedelta(days=days) if days else None for days in retention)
+    return reports, quarantine
+
+
+def _reports_table() -> str:
+    """Where reports lie that no month takes with it."""
+    return partitions.DEFAULT if partitions.is_partitioned() else "store_report"
+
+
+def _count(table: str, before: datetime) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {table} WHERE received_at < %s", [_column(before)])
+        return int(cursor.fetchone()[0])
+
+
+def _delete(table: str, before: datetime, now: datetime, is_time_up: Callable[[], bool]) -> tuple[int, bool]:
+    """Delete what was received before; how many rows, and whether that was all.
+
+    Rows are in the order of their ids nearly in that of their arrival, which no index knows: it goes by id, and ends
+    where nothing is old any more. A row that a spool kept back is deleted when all before it are old. What was received
+    in the future, by a gateway whose clock was wrong, does not count as an end.
+    """
+    deleted = last = 0
+    while not is_time_up():
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT max(id), count(CASE WHEN received_at BETWEEN %s AND %s THEN 1 END) "
+                f"FROM (SELECT id, received_at FROM {table} WHERE id > %s ORDER BY id LIMIT %s) AS next_rows",
+                [_column(before), _column(now), last, ROWS_AT_ONCE],
+            )
+            to, kept = cursor.fetchone()
+            if to is None:
+                return deleted, True
+            cursor.execute(f"DELETE FROM {table} WHERE id > %s AND id <= %s AND received_at < %s", [last, to, _column(before)])
+            gone = cursor.rowcount
+        deleted += gone
+        if kept and not gone:
+            return deleted, True
+        last = to
+    return deleted, False
+
+
+def _column(time: datetime) -> str | datetime | None:
+    """A time as the database's columns have it."""
+    return connection.ops.adapt_datetimefield_value(time)

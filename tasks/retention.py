@@ -1,0 +1,96 @@
+"""Making room, once a day: what is older than it is to be kept goes, and the months ahead are made.
+
+worker ── keep() ─▶ broker ─▶ one worker          when a worker starts, comes back to the broker, and every day
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from celery import bootsteps
+from django.db import DatabaseError, InterfaceError, connection
+from kombu.exceptions import OperationalError
+
+from store import partitions, retention
+from store.retention import Kept, Retention
+from tasks.celery import app, settings
+from tasks.contract import RETENTION_TASK
+
+log = logging.getLogger(__name__)
+
+DAY_SECONDS = 86_400
+SECONDS_AT_ONCE = 20.0
+"""Then others of the queue have their turn."""
+SOFT_TIME_LIMIT_SECONDS = 540
+"""To make a month is to move what was dated into it before: seconds, unless nobody made months for long."""
+TIME_LIMIT_SECONDS = 600
+
+
+@app.task(name=RETENTION_TASK, soft_time_limit=SOFT_TIME_LIMIT_SECONDS, time_limit=TIME_LIMIT_SECONDS)
+def keep() -> None:
+    """Delete what is older than it is to be kept, and make the months ahead.
+
+    Idempotent, and of two at once one leaves. Bounded in memory by nothing but counts, in time by the limits above; what
+    it does not get done it asks for again. Nothing that is lost with it is missed: the next day's finds the same.
+    """
+    until = time.monotonic() + SECONDS_AT_ONCE
+    days = Retention(settings.retention_days, settings.quarantine_retention_days)
+    try:
+        kept = retention.keep(days, datetime.now(UTC), lambda: time.monotonic() >= until)
+    except partitions.BusyError as error:
+        log.warning("retention put off until its next turn", extra={"cause": str(error)})
+        return
+    except (DatabaseError, InterfaceError) as error:
+        # As with batches: after a failover it may lead nowhere.
+        connection.close()
+        cause = str(error).partition("\n")[0]
+        log.error("retention not done, the database does not answer as it should", extra={"cause": cause})
+        return
+    except BaseException:
+        # A time limit may strike between a statement and its answer; such a connection must not be used again.
+        connection.close()
+        raise
+    _tell(kept)
+    if not kept.is_finished:
+        keep.apply_async(expires=DAY_SECONDS)
+
+
+def _tell(kept: Kept) -> None:
+    if kept.made:
+        log.info("months made", extra={"months": " ".join(map(str, kept.made))})
+    if kept.dropped:
+        log.info("months dropped", extra={"months": " ".join(map(str, kept.dropped))})
+    if kept.reports or kept.quarantine:
+        log.info("old rows deleted", extra={"reports": kept.reports, "quarantine": kept.quarantine})
+
+
+class Turn(bootsteps.StartStopStep):
+    """Asks for :func:`keep` when a worker has its broker, and every day from then on.
+
+    Each worker asks: one more finds nothing to do.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+    _entry: Any = None
+
+    def start(self, consumer: Any) -> None:
+        """Begin, or begin again: what the timer had before the broker went away, it may have forgotten."""
+        self.stop(consumer)
+        self._ask()
+        self._entry = consumer.timer.call_repeatedly(DAY_SECONDS, self._ask)
+
+    def stop(self, consumer: Any) -> None:
+        if self._entry is not None:
+            self._entry.cancel()
+
+    def _ask(self) -> None:
+        try:
+            keep.apply_async(expires=DAY_SECONDS, retry=False)
+        except OperationalError as error:
+            log.warning("retention not asked for, the broker is away", extra={"cause": str(error)})
+
+
+app.steps["consumer"].add(Turn)

@@ -1,0 +1,157 @@
+"""What is kept, and for how long, on every database."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from protocols.report import DecodeError
+from store import partitions, retention
+from store.bulk import write
+from store.models import Device, Quarantine, Report, State
+from store.partitions import Month
+from store.retention import Retention, keep, look
+from tests.records import NOON, anybody, incoming, report
+
+pytestmark = pytest.mark.usefixtures("database_url")
+
+DAY = timedelta(days=1)
+FOR_EVER = Retention(0, 0)
+MONTH = Retention(reports_days=30, quarantine_days=10)
+FAR = datetime(2099, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def never() -> bool:
+    return False
+
+
+def received(age: timedelta, time: datetime | None = None, identity: str = "1") -> None:
+    """A report, and a message that nobody can read, which came so long before NOON."""
+    at = NOON - age
+    body = f"{age} {time}".encode()
+    bad = incoming(identity=identity, received_at=at, body=body, error=DecodeError("truncated", "", ""))
+    assert write([incoming(report(body, time or at), identity=identity, received_at=at)], is_open=anybody) == {}
+    write([bad], is_open=anybody)
+
+
+def ages() -> list[int]:
+    """How many days before NOON the reports that are left arrived."""
+    return sorted((NOON - at).days for at in Report.objects.values_list("received_at", flat=True))
+
+
+def is_postgresql() -> bool:
+    return connection.vendor == "postgresql"
+
+
+def test_by_default_everything_is_kept_for_ever() -> None:
+    received(36_000 * DAY)
+    kept = keep(FOR_EVER, NOON, never)
+    assert (kept.dropped, kept.reports, kept.quarantine, kept.is_finished) == ([], 0, 0, True)
+    assert Report.objects.count() == Quarantine.objects.count() == 1
+
+
+def test_what_is_too_old_goes_and_devices_and_states_stay() -> None:
+    for days in (0, 9, 11, 29, 31, 400):
+        received(days * DAY, identity=f"{days}")
+    planned = look(MONTH, NOON)
+    assert (planned.reports, planned.quarantine) == (2, 4)
+    assert len(ages()) == 6
+    kept = keep(MONTH, NOON, never)
+    assert (kept.reports, kept.quarantine, kept.is_finished) == (2, 4, True)
+    assert ages() == [0, 9, 11, 29]
+    assert Quarantine.objects.count() == 2
+    assert Device.objects.count() == State.objects.count() == 6
+    again = keep(MONTH, NOON, never)
+    assert (again.made, again.dropped, again.reports, again.quarantine, again.is_finished) == ([], [], 0, 0, True)
+
+
+def test_what_a_wrong_clock_dates_goes_by_its_arrival() -> None:
+    received(1 * DAY, EPOCH)
+    received(31 * DAY, FAR)
+    keep(MONTH, NOON, never)
+    assert Report.objects.get().time == EPOCH
+
+
+def test_what_came_late_or_by_a_gateway_with_a_wrong_clock_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
+    for days in (-40_000, -40_001, -40_002, -40_003, 31, 5, 32, 33, 4, 3, 2):
+        received(days * DAY)
+    keep(MONTH, NOON, never)
+    assert ages() == [-40_003, -40_002, -40_001, -40_000, 2, 3, 4, 5]
+
+
+def test_it_ends_where_nothing_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
+    for days in (31, 32, 4, 5, 3, 33):
+        received(days * DAY, EPOCH)
+    keep(MONTH, NOON, never)
+    assert ages() == [3, 4, 5, 33], "the last one goes when those before it are old"
+    keep(MONTH, NOON + 26 * DAY, never)
+    assert ages() == [3, 4]
+
+
+def test_when_time_is_up_the_rest_is_left_for_the_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
+    for days in range(40, 50):
+        received(days * DAY)
+    times = iter([False, False, True, True])
+    kept = keep(MONTH, NOON, lambda: next(times))
+    assert (kept.reports, kept.is_finished) == (4, False)
+    assert len(ages()) == 6
+    assert keep(MONTH, NOON, never).is_finished
+    assert ages() == []
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_month_goes_as_a_whole_when_its_end_is_too_old() -> None:
+    for month in (Month(2025, 12), Month(2026, 1), Month(2026, 2)):
+        partitions.make(month)
+    for days in (0, 29, 31, 58, 70):
+        received(days * DAY)
+    assert look(MONTH, NOON).dropped == [Month(2025, 12)]
+    kept = keep(MONTH, NOON, never)
+    assert (kept.dropped, kept.reports) == ([Month(2025, 12)], 0)
+    assert ages() == [0, 29, 31, 58]
+    assert keep(MONTH, NOON + DAY, never).dropped == []
+    assert keep(MONTH, NOON + 2 * DAY, never).dropped == [Month(2026, 1)]
+    assert ages() == [0]
+
+
+def run(*words: str) -> str:
+    out = StringIO()
+    call_command("retention", *words, stdout=out)
+    return out.getvalue()
+
+
+def test_the_command_says_what_it_would_do_and_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime.now(UTC)
+    received(NOON - now + 100 * DAY)
+    received(NOON - now + 1 * DAY)
+    assert run() == "reports are kept for ever\nmessages in quarantine are kept for ever\n"
+    monkeypatch.setenv("IOTGW_RETENTION_DAYS", "30")
+    old = Month.of(now - 100 * DAY)
+    if is_postgresql():
+        partitions.make(old)
+    would = run("--dry-run")
+    assert ("would be dropped: " + str(old) if is_postgresql() else "would be deleted: 1 reports") in would
+    assert "messages in quarantine are kept for ever" in would
+    assert Report.objects.count() == 2
+    done = json.loads(run("--json"))
+    assert done == {"made": [], "dropped": [str(old)] * is_postgresql(), "reports": 1 - is_postgresql(), "quarantine": 0}
+    assert Report.objects.count() == 1
+    assert Quarantine.objects.count() == 2
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_the_command_makes_the_months_that_are_missing() -> None:
+    partitions.drop(next_month := Month.of(datetime.now(UTC)).plus(1))
+    assert f"would be made: {next_month}\n" in run("--dry-run")
+    assert next_month not in partitions.months()
+    assert f"made: {next_month}\n" in run()
+    assert next_month in partitions.months()
