@@ -1,0 +1,101 @@
+"""What devices said, how they stand by it, and what could not be read."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from store.models.devices import Device
+
+KIND_LENGTH = 64
+CAUSE_LENGTH = 64
+VERSION_LENGTH = 64
+
+
+class Position(models.Model):
+    """Where a device was and how it moved.
+
+    Units: degrees WGS-84, metres, km/h, degrees clockwise from north.
+    """
+
+    latitude = models.FloatField(null=True)
+    longitude = models.FloatField(null=True)
+    altitude_m = models.FloatField(null=True)
+    speed_kmh = models.FloatField(null=True)
+    course_deg = models.FloatField(null=True)
+
+    class Meta:
+        abstract = True
+
+
+class Report(Position):
+    """One moment of one device, stored once however often it was sent.
+
+    Nothing may refer to it by a foreign key: on PostgreSQL its table is in partitions (:mod:`store.partitions`), whose key
+    is (id, time).
+    """
+
+    # The constraint below begins with the device, so that its index serves the foreign key too.
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="reports", db_index=False)
+    time = models.DateTimeField()
+    """When the device says it was; where it says nothing usable, when the message was received."""
+    received_at = models.DateTimeField()
+    kind = models.CharField(max_length=KIND_LENGTH)
+    sequence = models.BigIntegerField()
+    digest = models.BinaryField(max_length=16)
+    values = models.JSONField(default=dict)
+    alarms = models.JSONField(default=list)
+    head = models.BinaryField()
+    body = models.BinaryField()
+
+    class Meta:
+        # Read backwards, its index is the one on (device, time desc) that pages want: a second would only be written.
+        constraints = (models.UniqueConstraint(fields=["device", "time", "digest"], name="report_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} of device {self.device_id} at {self.time:%Y-%m-%d %H:%M:%S}"
+
+
+class State(Position):
+    """How a device stands: one row each, which never goes back in time."""
+
+    device = models.OneToOneField(Device, on_delete=models.CASCADE, primary_key=True, related_name="state")
+    last_seen = models.DateTimeField(null=True)
+    """When the newest message was received."""
+    time = models.DateTimeField(null=True)
+    """The newest dated report's time: values and alarms are as of then."""
+    position_time = models.DateTimeField(null=True)
+    """The time of the newest report that is a position: latitude to course are as of then."""
+    values = models.JSONField(default=dict)
+    alarms = models.JSONField(default=list)
+
+    class Meta:
+        indexes = (models.Index(fields=["last_seen", "device"], name="state_last_seen"),)
+
+    def __str__(self) -> str:
+        return f"state of device {self.device_id}"
+
+
+class Quarantine(models.Model):
+    """A message that could not be decoded whole, with all that decoding it again takes."""
+
+    # As with reports, the constraint's index serves the foreign key.
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="quarantine", db_index=False)
+    kind = models.CharField(max_length=KIND_LENGTH)
+    kind_id = models.BigIntegerField()
+    sequence = models.BigIntegerField()
+    head = models.BinaryField()
+    body = models.BinaryField()
+    digest = models.BinaryField(max_length=16)
+    """Of kind and body of the whole message, so that one sent again is kept once."""
+    received_at = models.DateTimeField()
+    error_cause = models.CharField(max_length=CAUSE_LENGTH)
+    error_path = models.TextField(blank=True)
+    error_text = models.TextField(blank=True)
+    version = models.CharField(max_length=VERSION_LENGTH, blank=True, default="", db_default="")
+    """Of the protocol's definition that could not read it; empty if there is no such protocol, or none was kept yet."""
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["device", "digest"], name="quarantine_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} of device {self.device_id}: {self.error_cause}"
