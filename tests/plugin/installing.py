@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tomllib
 from pathlib import Path
+
+import pytest
 
 
 def install(package: Path, target: Path) -> Path:
@@ -22,3 +25,12 @@ def install(package: Path, target: Path) -> Path:
         lines += [f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())]
     (told / "entry_points.txt").write_text("\n".join(lines) + "\n")
     return target
+
+
+def make_importable(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process find its modules until the test is over, whatever else of their names was loaded before."""
+    monkeypatch.syspath_prepend(target)
+    for module in target.glob("*.py"):
+        # What is set here for a moment is put back, or away, when the test is over.
+        monkeypatch.setitem(sys.modules, module.stem, sys)
+        del sys.modules[module.stem]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from protocols.registry import registered
-from tests.plugin.installing import install
+from tests.plugin.installing import install, make_importable
 
 ROOT = Path(__file__).resolve().parents[2]
 BEEHIVE = Path(__file__).parent / "beehive"
@@ -62,7 +62,7 @@ def broken(folder: Path, entry: str, text: str) -> Path:
 
 def test_an_installed_package_is_registered(target: Path, monkeypatch: pytest.MonkeyPatch):
     assert "beehive" not in registered()
-    monkeypatch.syspath_prepend(target)
+    make_importable(target, monkeypatch)
     protocol = registered()["beehive"]
     assert (protocol.title, protocol.port) == ("Beehive scale", 7200)
     assert list(registered()).index("jt808") < list(registered()).index("beehive"), "ours come first"

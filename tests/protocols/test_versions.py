@@ -9,7 +9,7 @@ import pytest
 from protocols import versions as module
 from protocols.registry import PROTOCOLS
 from protocols.versions import versions
-from tests.plugin.installing import install
+from tests.plugin.installing import install, make_importable
 
 BEEHIVE = Path(__file__).parents[1] / "plugin" / "beehive"
 
@@ -24,7 +24,7 @@ def test_each_protocol_has_one_of_its_own_that_stays() -> None:
 
 def test_another_package_s_has_its_release_and_changes_with_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = install(BEEHIVE, tmp_path / "site")
-    monkeypatch.syspath_prepend(target)
+    make_importable(target, monkeypatch)
     before = versions()
     with (target / "beehive.py").open("a") as code:
         code.write("# mended\n")
