@@ -6,7 +6,7 @@ PROTOCOLS := jt808 gt06 teltonika gb32960 modbus native
 SOURCES := iotgw protocols tasks store settings bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-kill fuzz bench soak docs lint format lock clean
+.PHONY: help run demo test test-kill fuzz bench kills soak docs lint format lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: $(VENV)/dev ## how fast: bodies, rows, the reactor and the gateway beside
 	$(BIN)/python -m bench.endtoend --seconds 3
 	$(BIN)/python -m bench.idle --seconds 20
 	$(BIN)/python -m bench.storm
+
+kills: $(VENV)/dev ## half an hour: each part killed twenty times under load, on each broker and database; is anything lost
+	$(BIN)/python -m bench.kills
 
 soak: $(VENV)/dev ## an hour: links that come and go, then full load without a worker; does anything grow, is anything lost
 	$(BIN)/python -m bench.soak --plot docs/soak.svg

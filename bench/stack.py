@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -24,8 +25,8 @@ import redis
 from iotgw.commands import ENVIRONMENT, command_line
 from iotgw.stack import gateway_command, redis_command, worker_command
 from protocols.jt808 import JT808
-from tests.processes import Child, free_port, wait_until
-from tests.servers import PostgreSQL, ServerMissingError
+from tests.processes import Child, children, free_port, wait_until
+from tests.servers import PostgreSQL, RabbitMQ, ServerMissingError
 from tests.stacks import listening
 
 ROOT = Path(__file__).parent.parent
@@ -33,18 +34,30 @@ STATISTICS_SECONDS = 2.0
 
 
 class Stack:
-    """One Redis, one PostgreSQL, one worker of some processes, and some gateways, for JT/T 808."""
+    """One Redis, one database, one worker of some processes, and some gateways, for JT/T 808.
 
-    def __init__(self, gateways: int = 1, worker_processes: int = 1, **settings: str) -> None:
+    The broker is the same Redis or, if so asked for, a RabbitMQ; the database PostgreSQL or SQLite.
+    """
+
+    def __init__(
+        self,
+        gateways: int = 1,
+        worker_processes: int = 1,
+        *,
+        has_rabbitmq: bool = False,
+        has_postgresql: bool = True,
+        **settings: str,
+    ) -> None:
         # Asked to end, end as after Ctrl-C: with all parts stopped and their files removed.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         self.folder = Path(tempfile.mkdtemp(prefix="iotgw-bench-"))
         self._own = {f"IOTGW_{name.upper()}": value for name, value in settings.items()}
         self._children: list[Child] = []
         self._database: PostgreSQL | None = None
+        self._rabbitmq: RabbitMQ | None = None
         self.gateways: list[Gateway] = []
         try:
-            self._start(gateways, worker_processes)
+            self._start(gateways, worker_processes, has_rabbitmq, has_postgresql)
         except BaseException:
             self.close()
             raise
@@ -59,8 +72,9 @@ class Stack:
         """End all parts and remove what they have written."""
         for child in reversed(self._children):
             child.stop()
-        if self._database is not None:
-            self._database.close()
+        for server in (self._rabbitmq, self._database):
+            if server is not None:
+                server.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -96,18 +110,43 @@ class Stack:
         return total
 
     def is_settled(self) -> bool:
-        """Whether no batch waits in a spool or in the broker."""
-        with redis.Redis.from_url(self._broker_url, decode_responses=True) as client:
+        """Whether no batch waits in a spool or in Redis, the broker."""
+        with redis.Redis.from_url(self._redis_url(1), decode_responses=True) as client:
             return not list(self.folder.glob("spool-*/*.spool")) and not client.llen("ingest") and not client.hlen("unacked")
 
     def restart_gateway(self) -> Gateway:
-        """Kill the only gateway and start it anew."""
+        """Kill the only gateway and start it anew, on its port."""
         (gateway,) = self.gateways
         gateway.child.kill()
         self._children.remove(gateway.child)
         gateway.child.log.unlink()
-        self.gateways = [self._gateway(gateway.name, "bench-1")]
+        self.gateways = [self._gateway(gateway.name, "bench-1", gateway.port)]
         return self.gateways[0]
+
+    def kill_worker_child(self) -> None:
+        """Kill one of the worker's processes; its first one starts another."""
+        os.kill(random.choice(children(self.worker.process.pid)), signal.SIGKILL)
+
+    def restart_worker(self) -> None:
+        """Kill the worker's first process alone, and start a worker anew while the others of the old one find out."""
+        self.worker.process.kill()
+        self.worker.process.wait()
+        self.worker = self._child("worker", self._worker_command, self.environment)
+
+    def restart_redis(self) -> None:
+        self._redis.kill()
+        self._children.remove(self._redis)
+        self._start_redis()
+
+    def restart_rabbitmq(self) -> None:
+        assert self._rabbitmq is not None
+        self._rabbitmq.kill()
+        self._rabbitmq.start()
+
+    def restart_postgresql(self) -> None:
+        assert self._database is not None
+        self._database.kill()
+        self._database.start()
 
     def _one(self, statement: str, *values: object) -> int:
         assert self._database is not None
@@ -116,24 +155,25 @@ class Stack:
         assert row is not None
         return int(row[0])
 
-    def _start(self, gateways: int, worker_processes: int) -> None:
+    def _start(self, gateways: int, worker_processes: int, has_rabbitmq: bool, has_postgresql: bool) -> None:
+        self._database_url = f"sqlite:///{self.folder}/iotgw.db"
         try:
-            self._database = PostgreSQL()
+            if has_postgresql:
+                self._database = PostgreSQL()
+                self._database_url = self._database.create("iotgw")
+            if has_rabbitmq:
+                self._rabbitmq = RabbitMQ()
         except ServerMissingError as error:
             raise SystemExit(f"the bench needs {error}") from error
-        self._database_url = self._database.create("iotgw")
-        socket = self.folder / "redis.sock"
-        self._redis = self._child("redis", redis_command(self.folder, socket), os.environ)
-        url = f"unix://{socket}?db=0"
-        self._broker_url = f"unix://{socket}?db=1"
-        wait_until(lambda: redis.Redis.from_url(url).ping(), "Redis answers")
+        self._start_redis()
         # Children run in the folder of their logs: the code is found by its path.
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self.environment = {
             **os.environ,
             "PYTHONPATH": path,
             "IOTGW_VAR": str(self.folder),
-            "IOTGW_REDIS_URL": url,
+            "IOTGW_REDIS_URL": self._redis_url(0),
+            "IOTGW_BROKER_URL": self._rabbitmq.url() if self._rabbitmq else "",
             "IOTGW_DATABASE_URL": self._database_url,
             "IOTGW_LOG_FORMAT": "json",
             "IOTGW_STATISTICS_SECONDS": str(STATISTICS_SECONDS),
@@ -141,14 +181,22 @@ class Stack:
         }
         environment = {**self.environment, **ENVIRONMENT}
         subprocess.run(command_line("migrate", ["--verbosity", "0"]), env=environment, cwd=ROOT, check=True)
-        command = worker_command()
-        command[command.index("--concurrency") + 1] = str(worker_processes)
-        self.worker = self._child("worker", command, self.environment)
+        self._worker_command = worker_command()
+        self._worker_command[self._worker_command.index("--concurrency") + 1] = str(worker_processes)
+        self.worker = self._child("worker", self._worker_command, self.environment)
         for number in range(gateways):
-            self.gateways.append(self._gateway(f"gateway {number + 1}" if gateways > 1 else "gateway", f"bench-{number + 1}"))
+            name = f"gateway {number + 1}" if gateways > 1 else "gateway"
+            self.gateways.append(self._gateway(name, f"bench-{number + 1}", free_port()))
 
-    def _gateway(self, name: str, id: str) -> Gateway:
-        port = free_port()
+    def _redis_url(self, database: int) -> str:
+        return f"unix://{self._socket}?db={database}"
+
+    def _start_redis(self) -> None:
+        self._socket = self.folder / "redis.sock"
+        self._redis = self._child("redis", redis_command(self.folder, self._socket), os.environ)
+        wait_until(lambda: redis.Redis.from_url(self._redis_url(0)).ping(), "Redis answers")
+
+    def _gateway(self, name: str, id: str, port: int) -> Gateway:
         endpoints = listening(jt808=f"tcp:{port}:backlog=4096:interface=127.0.0.1")
         child = self._child(id, gateway_command(), {**self.environment, **endpoints, **self._own, "IOTGW_GATEWAY_ID": id})
         child.wait_until(lambda: '"listening"' in child.output(), f"{name} listens")

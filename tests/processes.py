@@ -46,6 +46,19 @@ def wait_until(is_so: Callable[[], object], what: str, seconds: float = READY_SE
         pause = min(pause * 1.5, 0.2)
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, as they are now."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has asked after does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 class Child:
     """A child process in a group of its own, its output in a file."""
 

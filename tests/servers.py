@@ -18,7 +18,7 @@ import redis
 from kombu import Connection
 from psycopg import sql
 
-from tests.processes import Child, as_user, free_port, wait_until
+from tests.processes import Child, as_user, children, free_port, is_alive, wait_until
 
 __all__ = ["Child", "Nginx", "PostgreSQL", "RabbitMQ", "Redis", "ServerMissingError", "free_port", "wait_until"]
 
@@ -114,6 +114,12 @@ class PostgreSQL:
         """Stop at once: connections are cut, what is committed stays."""
         self._child.stop(signal.SIGINT)
 
+    def kill(self) -> None:
+        """End it as a power cut would; those that it has started, each in a group of its own, see that it has gone and go."""
+        others = children(self._child.process.pid)
+        self._child.kill()
+        wait_until(lambda: not any(map(is_alive, others)), "all of postgres has gone")
+
     def close(self) -> None:
         self.stop()
         shutil.rmtree(self.folder)
@@ -168,6 +174,11 @@ class RabbitMQ:
         self._mapper.wait_until(self._is_mapper_ready, "epmd answers")
         self._child = Child([self._program], self.folder / "rabbitmq.log", environment)
         self._child.wait_until(self._is_ready, "rabbitmq-server answers")
+
+    def kill(self) -> None:
+        """End it as a power cut would. Its port mapper has nothing to lose."""
+        self._child.kill()
+        self._mapper.kill()
 
     def clear(self, queues: Sequence[str]) -> None:
         """Remove queues with what is in them."""

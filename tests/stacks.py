@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from protocols.registry import PROTOCOLS
+from tests.processes import children
 from tests.servers import Child, free_port
 
 MARKS = {"redis": "redis-server", "worker": "celery", "gateway": "twistd"}
@@ -40,10 +41,9 @@ class RunningStack:
 
         Raises: LookupError while it is not running.
         """
-        parent = self.child.process.pid
-        for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        for child in children(self.child.process.pid):
             if MARKS[part] in Path(f"/proc/{child}/cmdline").read_text():
-                return int(child)
+                return child
         raise LookupError(part)
 
     def kill(self, part: str) -> None:

@@ -6,13 +6,13 @@ import json
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from twisted.application.internet import ClientService, backoffPolicy
-from twisted.internet.defer import inlineCallbacks
+from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Factory
@@ -72,6 +72,7 @@ class Fleet:
         self._reactor = reactor
         self._ledger = ledger
         self._starts: list[IDelayedCall] = []
+        self._reporting: Deferred[None] | None = None
         self._latencies: deque[float] = deque(maxlen=RECENT_LATENCIES)
         self.devices = [
             Device(plan.protocol.terminal(identity), reactor, plan.resend_seconds, self._record_ack)
@@ -124,8 +125,10 @@ class Fleet:
         told.clock = self._reactor
         told.start(REPORT_PROGRESS_SECONDS)
         self._churn.start()
+        self._reporting = deferLater(self._reactor, self.plan.duration_seconds, lambda: None)
         try:
-            yield deferLater(self._reactor, self.plan.duration_seconds, lambda: None)
+            with suppress(CancelledError):
+                yield self._reporting
             self._stop_reporting(reporting)
             yield self._settle()
         finally:
@@ -134,6 +137,11 @@ class Fleet:
             for service in services:
                 yield service.stopService()
             progress(self._reactor.seconds() - start)
+
+    def finish(self) -> None:
+        """Report no more; the run goes on to wait for the acks that are owed."""
+        if self._reporting is not None and not self._reporting.called:
+            self._reporting.cancel()
 
     def _connect(self, device: Device) -> ClientService:
         endpoint = HostnameEndpoint(self._reactor, self.plan.host, self.plan.port)

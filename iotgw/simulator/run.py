@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ async def _simulate(reactor: Any, plan: FleetPlan, ledger_path: Path | None, kep
     task = bar.add_task(f"{plan.devices} devices", total=plan.duration_seconds, text="")
     with open_ledger(ledger_path) as ledger:
         fleet = Fleet(plan, reactor, ledger)
+        _finish_when_interrupted(fleet, reactor, console)
 
         def progress(seconds: float) -> None:
             if ledger is not None:
@@ -50,6 +52,18 @@ async def _simulate(reactor: Any, plan: FleetPlan, ledger_path: Path | None, kep
     dropped = f", {fleet.dropped} links dropped" if fleet.dropped else ""
     counts = f"{fleet.made} reports made, {fleet.acked} acked, {fleet.kept} kept without an ack, {fleet.sent} sent"
     print(counts + unanswered + dropped, flush=True)
+
+
+def _finish_when_interrupted(fleet: Fleet, reactor: Any, console: Console) -> None:
+    """The first Ctrl-C ends the reports, so that ledger and counts are whole; the second ends the process."""
+    end_at_once = signal.getsignal(signal.SIGINT)
+
+    def finish(*_: Any) -> None:
+        signal.signal(signal.SIGINT, end_at_once)
+        reactor.callFromThread(console.print, "no more reports, waiting for the acks that are owed; again to leave at once")
+        reactor.callFromThread(fleet.finish)
+
+    signal.signal(signal.SIGINT, finish)
 
 
 def _progress_text(fleet: Fleet) -> str:

@@ -314,6 +314,27 @@ def test_a_fleet_loses_links_while_it_reports_and_none_while_it_waits_for_acks(m
     assert max(seconds for seconds, _ in counts) > 14
 
 
+def test_a_fleet_that_is_told_to_finish_reports_no_more_and_waits_for_what_is_owed(monkeypatch):
+    fleet_of_lines = Reconnecting(0, online=0)
+    clock = fleet_of_lines.clock
+    monkeypatch.setattr(
+        Fleet, "_connect", lambda self, device: fleet_of_lines.link(device) or SimpleNamespace(stopService=lambda: None)
+    )
+    protocol = SimpleNamespace(terminal=LineTerminal, simulated_identity=str)
+    fleet = Fleet(FleetPlan(protocol, "127.0.0.1", 1, 5, 1, 3600, 5, 30), clock, None)
+    fleet.finish()
+    done = fleet.run(lambda seconds: None)
+    clock.pump([0.05] * 60)
+    fleet.finish()
+    made = fleet.made
+    assert made
+    assert not done.called
+    fleet.finish()
+    clock.pump([0.05] * 120)
+    assert done.called
+    assert fleet.made == made
+
+
 def test_no_churn_asks_for_no_ticks():
     clock = Clock()
     Churn([], 0, clock).start()
