@@ -12,7 +12,6 @@ from protocols.compiler import compile
 from protocols.framing import MarkedSplitter
 from protocols.message import Malformed, Send
 from protocols.native.building import typed
-from protocols.native.downloads import MAX_OFFER_BYTES
 from protocols.native.fields import milliseconds
 from protocols.native.frame import MAX_FRAME_BYTES, MAX_PAYLOAD_BYTES, SHAPE, fault, frame, open_frame
 from protocols.native.messages import (
@@ -55,6 +54,8 @@ from protocols.terminal import Acked, Made, Moment, TerminalEvent
 _TYPES = {"file_begin": FILE_BEGIN, "file_data": FILE_DATA, "file_end": FILE_END, "result": RESULT}
 _LENGTH_BYTES = 2
 _REMEMBERED_COMMANDS = 16
+_FLASH_BYTES = 8 << 20
+"""Of a board: flash ends at 16 MiB, and holds two firmwares."""
 
 
 class NativeTerminal:
@@ -85,7 +86,10 @@ class NativeTerminal:
         self._photos_wanted = 0
         self._results: dict[int, bytes] = {}
         self._offer: Any = None
-        self._firmware = bytearray()
+        self._coming = bytearray()
+        """What there is of the file that is offered."""
+        self.firmware = b""
+        """What it has been given to run; empty for what its maker gave it."""
 
     @property
     def is_online(self) -> bool:
@@ -226,32 +230,32 @@ class NativeTerminal:
         return [made, Send(self._frame(RESULT, made.body))]
 
     def _offered(self, offer: Any) -> list[TerminalEvent]:
-        if offer.size > MAX_OFFER_BYTES:
+        if offer.size > _FLASH_BYTES:
             return self._result("offer", offer.file, "wrong", {})
         is_known = self._offer is not None and (self._offer.file, self._offer.crc32) == (offer.file, offer.crc32)
-        if not is_known or len(self._firmware) > offer.size:
-            self._firmware.clear()
+        if not is_known or len(self._coming) > offer.size:
+            self._coming.clear()
         self._offer = offer
         return self._get()
 
     def _loaded(self, chunk: Any) -> list[TerminalEvent]:
-        if self._offer is None or chunk.file != self._offer.file or chunk.offset != len(self._firmware) or not chunk.data:
+        if self._offer is None or chunk.file != self._offer.file or chunk.offset != len(self._coming) or not chunk.data:
             # Offered no more, or an answer that came twice. What there is of the file stays for the next offer.
             return []
-        self._firmware += chunk.data
+        self._coming += chunk.data
         return self._get()
 
     def _get(self) -> list[TerminalEvent]:
         """Ask for the next bytes of the offered file, or say what became of it when all are there."""
-        if len(self._firmware) < self._offer.size:
+        if len(self._coming) < self._offer.size:
             length = MAX_PAYLOAD_BYTES - CHUNK_HEAD_BYTES
-            wanted = {"file": self._offer.file, "offset": len(self._firmware), "length": length}
+            wanted = {"file": self._offer.file, "offset": len(self._coming), "length": length}
             return [Send(self._frame(GET, compile(GET_BODY).build(wanted)))]
         offer, self._offer = self._offer, None
-        is_whole = crc32(self._firmware) == offer.crc32 and len(self._firmware) == offer.size
-        self._firmware = bytearray()
+        found, self._coming = bytes(self._coming), bytearray()
+        is_whole = crc32(found) == offer.crc32 and len(found) == offer.size
         if is_whole and offer.name == "firmware":
-            self.software = str(offer.version)
+            self.software, self.firmware = str(offer.version), found
         return self._result("offer", offer.file, "done" if is_whole else "damaged", {})
 
     def _made(self, kind: str, body: bytes) -> Made:
