@@ -86,6 +86,8 @@ class NativeTerminal:
         self._photos_wanted = 0
         self._results: dict[int, bytes] = {}
         self._offer: Any = None
+        self._is_asking = self._has_waited = False
+        """Whether it has asked for bytes on this link, and for longer than from one heartbeat to the next."""
         self._coming = bytearray()
         """What there is of the file that is offered."""
         self.firmware = b""
@@ -96,7 +98,7 @@ class NativeTerminal:
         return self._is_online
 
     def connect(self, moment: Moment | None = None) -> bytes:
-        self._is_online = False
+        self._is_online = self._is_asking = False
         self._in_flight.clear()
         self._splitter = MarkedSplitter((SHAPE,), MAX_FRAME_BYTES, fault)
         self._hello = self._next
@@ -167,7 +169,10 @@ class NativeTerminal:
         return b"".join(frames), count
 
     def heartbeat(self) -> bytes:
-        return self._frame(PING, b"")
+        """A ping, and once more the question for bytes that did not come."""
+        again = self._ask() if self._is_asking and self._has_waited else b""
+        self._has_waited = self._is_asking
+        return self._frame(PING, b"") + again
 
     def _next_payload(self, waiting: Sequence[Made]) -> tuple[int, bytes, tuple[int, ...]]:
         """The payload of the next frame: one report, or as many readings as follow one another and have room."""
@@ -243,20 +248,24 @@ class NativeTerminal:
             # Offered no more, or an answer that came twice. What there is of the file stays for the next offer.
             return []
         self._coming += chunk.data
+        self._has_waited = False
         return self._get()
 
     def _get(self) -> list[TerminalEvent]:
         """Ask for the next bytes of the offered file, or say what became of it when all are there."""
-        if len(self._coming) < self._offer.size:
-            length = MAX_PAYLOAD_BYTES - CHUNK_HEAD_BYTES
-            wanted = {"file": self._offer.file, "offset": len(self._coming), "length": length}
-            return [Send(self._frame(GET, compile(GET_BODY).build(wanted)))]
+        self._is_asking = len(self._coming) < self._offer.size
+        if self._is_asking:
+            return [Send(self._ask())]
         offer, self._offer = self._offer, None
         found, self._coming = bytes(self._coming), bytearray()
         is_whole = crc32(found) == offer.crc32 and len(found) == offer.size
         if is_whole and offer.name == "firmware":
             self.software, self.firmware = str(offer.version), found
         return self._result("offer", offer.file, "done" if is_whole else "damaged", {})
+
+    def _ask(self) -> bytes:
+        wanted = {"file": self._offer.file, "offset": len(self._coming), "length": MAX_PAYLOAD_BYTES - CHUNK_HEAD_BYTES}
+        return self._frame(GET, compile(GET_BODY).build(wanted))
 
     def _made(self, kind: str, body: bytes) -> Made:
         sequence, self._next_report = self._next_report, self._next_report + 1

@@ -225,6 +225,20 @@ def test_firmware_goes_on_where_it_was(talk: Talk) -> None:
     assert other.stored[-1].values["status"] == "done"
 
 
+def test_bytes_that_do_not_come_are_asked_for_again_with_a_heartbeat(talk: Talk) -> None:
+    asked = talk.offer()
+    assert len(talk.terminal.heartbeat()) == 9, "they may be on their way"
+    again = talk.terminal.heartbeat()
+    assert again[9:][7:-2] == asked[7:-2]
+    talk.up(again)
+    assert talk.terminal.firmware == FIRMWARE
+    assert len(talk.terminal.heartbeat()) == 9
+    talk.offer()
+    talk.terminal.heartbeat()
+    talk.terminal.connect()
+    assert len(talk.terminal.heartbeat()) == 9, "on another link it waits for the offer"
+
+
 def test_firmware_with_another_check_is_damaged(talk: Talk) -> None:
     wire = bytearray(offered(5, FIRMWARE, "2.0"))
     wire[11] ^= 1
