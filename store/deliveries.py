@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from protocols.download import FileResult, FileStatus
@@ -58,6 +59,13 @@ def offer(file: File, devices: Iterable[Device], by: str, now: datetime) -> list
     return list(_open().filter(file=file, device__in=wanted).order_by("id"))
 
 
+def cancel_all(file: File, reason: str, now: datetime) -> int:
+    """End all deliveries of a file that have not ended; how many those were."""
+    ids = list(_open().filter(file=file).values_list("id", flat=True))
+    with transaction.atomic():
+        return _end(_locked(ids), Delivery.State.CANCELLED, reason, now)
+
+
 def cancel(id: int, now: datetime) -> bool:
     """End a delivery, if it has not ended; whether it had not."""
     return bool(_end(_open().filter(id=id), Delivery.State.CANCELLED, "", now))
@@ -65,13 +73,8 @@ def cancel(id: int, now: datetime) -> bool:
 
 def settle(results: Sequence[tuple[int, FileResult]], now: datetime) -> None:
     """Write down what devices, by their rows, say of files. What is said of a file that is not under way changes nothing."""
-    for device, result in sorted(results, key=lambda told: told[0]):
-        meant = _open().filter(device_id=device)
-        # A result that does not name its file is of one that was handed to a gateway.
-        meant = meant.filter(Q(tries__gt=0) | Q(sent_bytes__gt=0)) if result.file is None else meant.filter(file_id=result.file)
-        delivery = meant.select_related("file").order_by("id").first()
-        if delivery is None:
-            continue
+    meant = [(delivery, result) for device, result in results if (delivery := _meant(device, result))]
+    for delivery, result in sorted(meant, key=lambda told: told[0].id):
         told, reason = _open().filter(id=delivery.id), plain_text(result.reason)[:NAME_LENGTH]
         match result.status:
             case FileStatus.DONE:
@@ -102,9 +105,10 @@ def take_next(protocol: str, identities: Iterable[str], now: datetime) -> dict[s
     for delivery in found.select_related("device", "file").order_by("id"):
         first.setdefault(delivery.device.identity, delivery)
     taken = {identity: delivery for identity, delivery in first.items() if not _is_awaited(delivery, now)}
-    rows = _open().filter(id__in=[delivery.id for delivery in taken.values()])
-    rows.update(tries=F("tries") + 1)
-    _end(rows.filter(tries__gt=MOST_TRIES), Delivery.State.FAILED, f"offered {MOST_TRIES} times, nothing came of it", now)
+    with transaction.atomic():
+        rows = _locked(delivery.id for delivery in taken.values())
+        rows.update(tries=F("tries") + 1)
+        _end(rows.filter(tries__gt=MOST_TRIES), Delivery.State.FAILED, f"offered {MOST_TRIES} times, nothing came of it", now)
     return {identity: delivery for identity, delivery in taken.items() if delivery.tries < MOST_TRIES}
 
 
@@ -119,9 +123,9 @@ def seen(deliveries: Sequence[Delivery], now: datetime) -> None:
     for delivery in deliveries:
         by_due[delivery.due_at].append(delivery.id)
     for due_at, ids in by_due.items():
-        rows = Delivery.objects.filter(id__in=ids, due_at=due_at)
-        rows.filter(state__in=Delivery.OPEN).update(due_at=now + AGAIN)
-        rows.exclude(state__in=Delivery.OPEN).update(due_at=None)
+        Delivery.objects.filter(id__in=ids, due_at=due_at).exclude(state__in=Delivery.OPEN).update(due_at=None)
+        with transaction.atomic():
+            _locked(ids).filter(due_at=due_at).update(due_at=now + AGAIN)
 
 
 def waiting(devices: Iterable[int]) -> set[int]:
@@ -131,6 +135,24 @@ def waiting(devices: Iterable[int]) -> set[int]:
 
 def _open() -> QuerySet[Delivery]:
     return Delivery.objects.filter(state__in=Delivery.OPEN)
+
+
+def _meant(device: int, result: FileResult) -> Delivery | None:
+    """Which delivery a device speaks of: one that was handed to a gateway, and the first if it does not name its file."""
+    found = _open().filter(Q(tries__gt=0) | Q(sent_bytes__gt=0), device_id=device)
+    if result.file is not None:
+        found = found.filter(file_id=result.file)
+    return found.select_related("file").order_by("id").first()
+
+
+def _locked(ids: Iterable[int]) -> QuerySet[Delivery]:
+    """These deliveries, as far as they are open, kept from others until the transaction ends.
+
+    In the order of their ids, as devices' results are written in: who waits for whom is never a ring.
+    """
+    rows = _open().filter(id__in=list(ids))
+    list(rows.select_for_update().order_by("id").values_list("id", flat=True))
+    return rows
 
 
 def _end(deliveries: QuerySet[Delivery], state: Delivery.State, reason: str, now: datetime, **fields: int) -> int:

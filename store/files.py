@@ -10,9 +10,10 @@ from typing import BinaryIO
 
 from django.db import transaction
 
+from store import deliveries
 from store.media.filing import Room, check_room
 from store.media.folder import MediaFolder
-from store.models import Delivery, File
+from store.models import File
 
 EXTENSION = "down"
 """Of its own, so that a device's file with the same bytes comes and goes by itself."""
@@ -58,9 +59,7 @@ def remove(number: int, folder: MediaFolder) -> int:
         file = File.objects.select_for_update().get(id=number)
         file.removed_at = file.removed_at or now
         file.save(update_fields=["removed_at"])
-        ended = Delivery.objects.filter(file=file, state__in=Delivery.OPEN).update(
-            state=Delivery.State.CANCELLED, reason="the file was removed", ended_at=now, touched_at=now, due_at=now
-        )
+        ended = deliveries.cancel_all(file, "the file was removed", now)
         if not File.objects.filter(sha256=file.sha256, removed_at=None).exists():
             file_path(folder, file.sha256).unlink(missing_ok=True)
     return ended
