@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from protocols import FileResult, FileStatus
 from store import deliveries
 from store.bulk import write
 from store.deliveries import LATER, GoneError, Noted
 from store.models import Delivery, Device, File, Report
+from tests.processes import wait_until
 from tests.records import NOON, anybody, incoming, minutes, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -142,35 +144,45 @@ def test_with_its_device_a_delivery_goes() -> None:
     assert not Delivery.objects.exists()
 
 
-def test_two_that_write_the_same_deliveries_wait_for_each_other() -> None:
-    given = file()
-    names = [str(number) for number in range(30)]
-    for name in names:
-        handed(given, name)
-    faults: list[BaseException] = []
+def result_of(delivery: Delivery) -> list[tuple[int, FileResult]]:
+    return [(delivery.device_id, FileResult(delivery.file_id, FileStatus.LATER, "busy"))]
 
-    def again_and_again(do: Any) -> None:
+
+def waits() -> bool:
+    """Whether somebody waits for a lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("who", ["sweep", "question", "cancelling"])
+def test_who_writes_many_waits_for_a_batch_and_never_in_a_ring(who: str) -> None:
+    given = file()
+    first, second = handed(given, "1"), handed(given, "2")
+    # In the table, though not by its id, the first one is behind the second now.
+    for delivery in (second, first):
+        Delivery.objects.filter(id=delivery.id).update(due_at=NOON)
+    others: dict[str, Callable[[], object]] = {
+        "sweep": lambda: deliveries.seen(deliveries.due(datetime(2100, 1, 1, tzinfo=UTC), 100), now()),
+        "question": lambda: deliveries.take_next("fake", ["1", "2"], now()),
+        "cancelling": lambda: deliveries.cancel_all(given, "", now()),
+    }
+
+    def run() -> None:
         try:
-            for _ in range(10):
-                do()
-        except BaseException as fault:
-            faults.append(fault)
+            with connection.cursor() as cursor:
+                # As it may with many rows.
+                cursor.execute("SET enable_indexscan = off")
+            others[who]()
         finally:
             connection.close()
 
-    def settle() -> None:
-        ids = list(Device.objects.order_by("-id").values_list("id", flat=True))
-        deliveries.settle([(id, FileResult(given.id, FileStatus.LATER, "busy")) for id in ids], now())
-
-    def sweep() -> None:
-        deliveries.seen(deliveries.due(datetime(2100, 1, 1, tzinfo=UTC), 100), now())
-
-    threads = [
-        threading.Thread(target=again_and_again, args=(do,))
-        for do in (settle, sweep, lambda: deliveries.take_next("fake", reversed(names), now()))
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert faults == []
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            deliveries.settle(result_of(first), now())
+            other = pool.submit(run)
+            wait_until(waits, "the other waits")
+            deliveries.settle(result_of(second), now())
+        other.result(60)
+    assert {reason for _, reason in states()} == {"" if who == "cancelling" else "busy"}

@@ -14,9 +14,10 @@ from celery.exceptions import Reject
 from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 
+from protocols import FileResult, FileStatus
 from settings import Settings
 from store import deliveries
-from store.deliveries import AGAIN, MOST_TRIES, RESULT_WAIT
+from store.deliveries import AGAIN, LATER, MOST_TRIES, RESULT_WAIT
 from store.files import add, remove
 from store.media.filing import Room
 from store.media.folder import MediaFolder
@@ -236,12 +237,15 @@ def test_while_redis_is_away_it_stays_due(file: File, monkeypatch: pytest.Monkey
 
 
 def test_what_changes_during_a_sweep_is_seen_by_the_next(file: File) -> None:
-    (delivery,) = offered(file, "a")
+    ended, busy = offered(file, "a", "b")
+    ask("b")
     now = datetime.now(UTC)
     found = deliveries.due(now, 10)
-    deliveries.cancel(delivery.id, now + timedelta(microseconds=1))
+    deliveries.cancel(ended.id, now + timedelta(microseconds=1))
+    deliveries.settle([(busy.device_id, FileResult(file.id, FileStatus.LATER, "busy"))], now)
     deliveries.seen(found, now)
-    assert [one.id for one in deliveries.due(now + timedelta(seconds=1), 10)] == [delivery.id]
+    assert [one.id for one in deliveries.due(now + timedelta(seconds=1), 10)] == [ended.id]
+    assert {one.id for one in deliveries.due(now + LATER, 10)} == {ended.id, busy.id}
 
 
 def test_a_database_that_is_away_is_a_failure_that_is_told(file: File, monkeypatch: pytest.MonkeyPatch) -> None:
