@@ -88,11 +88,15 @@ def read_slice(sha256: str, offset: int) -> bytes | None:
     if not (isinstance(sha256, str) and _SHA256.fullmatch(sha256) and type(offset) is int and 0 <= offset < 1 << 63):
         log.error("dropped a bad payload: not a file and an offset")
         raise Reject("not a file and an offset", requeue=False)
+    root = settings.effective_media_folder
     try:
-        with file_path(MediaFolder(settings.effective_media_folder), sha256).open("rb") as file:
+        with file_path(MediaFolder(root), sha256).open("rb") as file:
             file.seek(offset)
             return file.read(SLICE_BYTES)
     except FileNotFoundError:
+        if not root.is_dir():
+            # It is the disk that is not there: no delivery fails for that.
+            raise
         return None
 
 

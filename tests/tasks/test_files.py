@@ -133,6 +133,12 @@ def test_slices_are_what_the_file_has(file: File, folder: MediaFolder) -> None:
     assert files.read_slice(file.sha256, 0) is None
 
 
+def test_without_its_folder_a_file_is_not_taken_for_gone(file: File, tmp_path: Path) -> None:
+    (tmp_path / "media").rename(tmp_path / "elsewhere")
+    with pytest.raises(FileNotFoundError):
+        files.read_slice(file.sha256, 0)
+
+
 def test_progress_never_goes_back(file: File) -> None:
     (delivery,) = offered(file, "a")
     for sent in (500, 3000, 1000):
