@@ -156,11 +156,19 @@ class Link(Intake):
 
     def offer(self, head: bytes, offer: Offer) -> str:
         """Offer a file to the device whose messages have a head like this; why it cannot take it, if so."""
-        try:
-            self._carry(lambda carrier, now: carrier.offer(head, offer, now))
-        except ValueError as error:
-            return str(error)
-        return ""
+        if not self.carries_files:
+            return f"{self.protocol.title} devices take no files"
+        faults: list[str] = []
+
+        def begin(carrier: Carrier, now: float) -> Sequence[Event]:
+            try:
+                return carrier.offer(head, offer, now)
+            except ValueError as error:
+                faults.append(str(error))
+                return []
+
+        self._carry(begin)
+        return faults[0] if faults else ""
 
     def hand_out(self, wanted: Wanted, data: bytes) -> None:
         """Bytes that its codec wanted, or none."""
@@ -173,14 +181,10 @@ class Link(Intake):
             cast(Carrier, self._codec).withdraw(identity)
 
     def _carry(self, do: Callable[[Carrier, float], Sequence[Event]]) -> None:
-        """Raises: ValueError"""
-        if not self.carries_files:
-            raise ValueError(f"{self.protocol.title} devices take no files")
+        """Have the codec do something about a file, and what comes of it happen."""
         now = self._gateway.now()
         try:
             events = do(cast(Carrier, self._codec), now)
-        except ValueError:
-            raise
         except Exception:
             self._codec_failed()
             return

@@ -323,6 +323,15 @@ def test_a_codec_that_fails_at_an_offer_costs_its_own_link_only(house: House, de
     assert [kind for kind, _ in other.heard()] == [OFFER]
 
 
+def test_a_codec_that_fails_at_a_chunk_costs_its_own_link_only(house: House, board: Board) -> None:
+    def fail(*_: Any) -> Any:
+        raise ValueError
+
+    board.link._codec.hand_out = fail  # type: ignore[attr-defined]
+    assert board.ask(0) == []
+    assert board.link.cause == "fault"
+
+
 def test_pieces_of_a_terminal_s_file_leave_as_it_confirms_them(depot: FakeDepot) -> None:
     house = house_of(depot, JT808)
     depot.next["jt808", "13800138000"] = shelved()
