@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from iotgw.admissions import Admissions, Claim, Refusal
 from iotgw.batches import Batches, Publish
 from iotgw.departures import Departure, Departures
+from iotgw.downloads import Downloads
 from iotgw.evidence import Evidence
 from iotgw.limits import Addresses, Bans, Rates
 from iotgw.link import Link
@@ -44,6 +45,7 @@ class Gateway:
         self.routes = Routes(self.sessions, clock, self.statistics, self._replaced)
         self.admissions = Admissions(clock, self.statistics)
         self.taps = Taps(self.sessions, clock, self.statistics)
+        self.downloads = Downloads(self.sessions, clock, self.statistics, settings.files_cache_bytes)
         self.addresses = Addresses(settings)
         self.banned_devices: Bans[tuple[str, str]] = Bans(settings.max_bans)
         self.batches = Batches(settings, clock, self.statistics, publish, self._set_full)
@@ -70,6 +72,7 @@ class Gateway:
         self.wheel.stop()
         self.batches.stop()
         self.taps.stop()
+        self.downloads.stop()
 
     def drain(self) -> Deferred[None]:
         """Read no more from devices; fires when all that was read is answered."""
@@ -227,6 +230,7 @@ class Gateway:
             log.debug("session begun", protocol=session.protocol, device=session.identity, peer=session.link.peer)
             self.routes.claim(session)
             self.evidence.begun(session)
+            self.downloads.begun(session)
         if lost is not None:
             log.debug("newer link wins", protocol=lost.protocol, device=lost.identity, closed=lost.link.peer)
             self._replaced(lost)
@@ -240,6 +244,7 @@ class Gateway:
         if ended is not None:
             self.statistics.count("sessions.ended")
             self._departed(link, identity, cause)
+            self.downloads.ended(ended)
             self.routes.release(ended)
             self.evidence.ended(ended, cause)
 
@@ -252,6 +257,7 @@ class Gateway:
             "banned_addresses": len(self.addresses.bans),
             "banned_devices": len(self.banned_devices),
             "taps": len(self.taps),
+            "downloads": len(self.downloads),
             **self.batches.snapshot(),
             **self.routes.snapshot(),
             **self.statistics.snapshot(),

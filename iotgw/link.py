@@ -4,14 +4,16 @@ device                      link                         gateway
   ── bytes ──────────────▶ codec ── message ───────────▶ batches, or the doorway until its device is let in
                              ├── malformed: counted
                              ├── no message yet, but HTTP, TLS, SSH...: a stranger, closed
+                             ├── wanted: bytes of a file that goes down ── downloads
   ◀── handshakes, polls ─────┴── send: written at once
   ◀─────────────── acks ── codec ◀── (message, outcome) ── receipt
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, cast
 
 import structlog
 from twisted.internet.protocol import connectionDone
@@ -23,7 +25,7 @@ from iotgw.intake import Intake
 from iotgw.keepalive import keep_alive, send_at_once
 from iotgw.sessions import Session
 from iotgw.strangers import LONGEST, recognise
-from protocols import DeviceProtocol, Event, Malformed, Message, Outcome, Send
+from protocols import Carrier, Codec, DeviceProtocol, Event, Malformed, Message, Offer, Outcome, Send, Wanted
 from settings import AckRule
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ class Link(Intake):
             log.debug("closing a link with too many devices", peer=self.peer, protocol=self.protocol.name)
             self.close("devices")
             return
-        self._gateway.begin_session(Session(self.protocol.name, identity, self, self._gateway.now()))
+        self._gateway.begin_session(Session(self.protocol.name, identity, self, self._gateway.now(), head=messages[0].head))
         if not self.is_open:
             return
         is_answered = self.ack_rule is AckRule.RECEIVE
@@ -146,6 +148,51 @@ class Link(Intake):
             self._doorway = None
         if has_room and self.is_open:
             self._read_on()
+
+    @property
+    def carries_files(self) -> bool:
+        """Whether files can go down on it."""
+        return _is_carrier(type(self._codec))
+
+    def offer(self, head: bytes, offer: Offer) -> str:
+        """Offer a file to the device whose messages have a head like this; why it cannot take it, if so."""
+        if not self.carries_files:
+            return f"{self.protocol.title} devices take no files"
+        faults: list[str] = []
+
+        def begin(carrier: Carrier, now: float) -> Sequence[Event]:
+            try:
+                return carrier.offer(head, offer, now)
+            except ValueError as error:
+                faults.append(str(error))
+                return []
+
+        self._carry(begin)
+        return faults[0] if faults else ""
+
+    def hand_out(self, wanted: Wanted, data: bytes) -> None:
+        """Bytes that its codec wanted, or none."""
+        if self.is_open:
+            self._carry(lambda carrier, now: carrier.hand_out(wanted, data, now))
+
+    def withdraw(self, identity: str) -> None:
+        """A file is offered to a device no more."""
+        if self.carries_files:
+            cast(Carrier, self._codec).withdraw(identity)
+
+    def _carry(self, do: Callable[[Carrier, float], Sequence[Event]]) -> None:
+        """Have the codec do something about a file, and what comes of it happen."""
+        now = self._gateway.now()
+        try:
+            events = do(cast(Carrier, self._codec), now)
+        except Exception:
+            self._codec_failed()
+            return
+        if self.tap is not None:
+            events = self.tap.heard(events)
+        self._take(events, now)
+        if self.is_open:
+            self._watch()
 
     def _answer(self, settled: list[tuple[Message, Outcome]]) -> None:
         self._write_acks(settled)
@@ -231,6 +278,10 @@ class Link(Intake):
                 self.transport.write(event.data)
                 self._gateway.statistics.count("sends")
                 self._gateway.statistics.sent_bytes += len(event.data)
+            elif isinstance(event, Wanted):
+                self._gateway.downloads.wanted(self, event)
+                if not self.is_open:
+                    return
         if answered:
             self._answer(answered)
         if waits > now:
@@ -281,3 +332,8 @@ class Link(Intake):
         if self._malformed_in_a_row >= self._gateway.settings.malformed_in_a_row:
             log.debug("closing a link that sends no messages", peer=self.peer, protocol=self.protocol.name, cause=malformed.cause)
             self.close("malformed")
+
+
+@cache
+def _is_carrier(codec: type[Codec]) -> bool:
+    return issubclass(codec, Carrier)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from protocols import Event, Malformed, Message, Outcome, RawFrame, Send
+from protocols import Event, Malformed, Message, Outcome, RawFrame, Send, Wanted
 from protocols.rows import Direction
 from tasks.contract import SHOWN_BYTES, TapLine
 
@@ -81,7 +81,7 @@ class LinkTap:
             elif frame is None and isinstance(event, Malformed):
                 # Of earlier frames, such as sub-packets that never became a message.
                 self._show_frame(event.raw, event)
-            elif came_of_it is None:
+            elif came_of_it is None and not isinstance(event, Wanted):
                 came_of_it = event
         self._show_frame(frame, came_of_it)
 

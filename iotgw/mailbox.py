@@ -1,4 +1,4 @@
-"""A gateway's own Redis stream: receipts, kicks, replies, taps and questions after devices come in through it.
+"""A gateway's own Redis stream: receipts, kicks, replies, taps, questions after devices and word of files come in through it.
 
 Nothing is ever popped from a stream, so a reader that is cut off between reading and acting loses nothing: it
 reads on from the last entry it acted on. Replies and taps are deleted when they are read: replies may be large, and a
@@ -18,18 +18,21 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 from tasks.contract import (
     FACTS_FIELD,
+    FILES_FIELD,
     KICK_FIELD,
     RECEIPT_FIELD,
     REPLY_FIELD,
     TAP_FIELD,
     BadPayloadError,
     FactsWanted,
+    FilesWaiting,
     Kick,
     Receipt,
     Reply,
     Tap,
     mailbox,
     unpack_facts_wanted,
+    unpack_files_waiting,
     unpack_kicks,
     unpack_receipt,
     unpack_reply,
@@ -43,13 +46,14 @@ BLOCK_MS = 500
 ENTRIES_A_READ = 500
 RECONNECT_SECONDS = 0.5
 
-Told = Receipt | Kick | Reply | Tap | FactsWanted
+Told = Receipt | Kick | Reply | Tap | FactsWanted | FilesWaiting
 READ: dict[bytes, Callable[[bytes], Sequence[Told]]] = {
     RECEIPT_FIELD: lambda data: [unpack_receipt(data)],
     KICK_FIELD: unpack_kicks,
     REPLY_FIELD: lambda data: [unpack_reply(data)],
     TAP_FIELD: lambda data: [unpack_tap(data)],
     FACTS_FIELD: unpack_facts_wanted,
+    FILES_FIELD: unpack_files_waiting,
 }
 """What an entry's field says."""
 READ_ONCE = frozenset((REPLY_FIELD, TAP_FIELD))

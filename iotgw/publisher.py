@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 from iotgw.batch import Batch
 from iotgw.offload import Call
-from tasks.contract import DEFAULT_QUEUE, INGEST_QUEUE, INGEST_TASK, celery_configuration, ingest_payload
+from tasks.contract import INGEST_QUEUE, INGEST_TASK, celery_configuration, ingest_payload
 
 log = structlog.get_logger(__name__)
 
@@ -97,7 +97,6 @@ class Publisher:
             args=call.arguments,
             kwargs=dict(call.named),
             task_id=call.id,
-            queue=DEFAULT_QUEUE,
             expires=call.expires,
             producer=self._producer,
             **OPTIONS,

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, STDLibLogObserver
 
+from iotgw.depot import RedisDepot
 from iotgw.directory import RedisDirectory
 from iotgw.draining import Draining
 from iotgw.evidencetable import EvidenceTable
@@ -31,7 +32,7 @@ from protocols.registry import RegistryError, registered
 from settings import AckRule, Admission, Settings, SettingsError
 from settings.load import exit_with, load_or_exit
 from settings.logs import configure
-from tasks.contract import FactsWanted, Kick, Reply, Tap
+from tasks.contract import FactsWanted, FilesWaiting, Kick, Reply, Tap
 
 if TYPE_CHECKING:
     from iotgw.control import Control
@@ -77,6 +78,8 @@ class GatewayService(Service):
         self.offload = Offload(settings.gateway_id, reactor, self.gateway.statistics, self._publisher.call)
         self._directory = RedisDirectory(settings.redis_url, reactor, self.offload)
         self.gateway.admissions.ask_of(self._directory)
+        self._depot = RedisDepot(settings.redis_url, reactor, self.offload)
+        self.gateway.downloads.fetch_from(self._depot)
         self._draining = Draining(self.gateway, reactor, self._stop_listening)
         self._is_listening = False
         self._control = None if settings.control_listen == OFF else self._make_control()
@@ -90,6 +93,7 @@ class GatewayService(Service):
         self._mailbox.start()
         self._routes.start()
         self._directory.start()
+        self._depot.start()
         self._evidence.start()
         self._publisher.start()
         self._tap_publisher.start()
@@ -134,6 +138,7 @@ class GatewayService(Service):
         yield self._release_routes()
         self.offload.stop()
         self._directory.stop()
+        self._depot.stop()
         if self._control is not None:
             yield self._control.stop()
         self._publisher.stop()
@@ -184,6 +189,8 @@ class GatewayService(Service):
                 self.gateway.taps.renew(entry)
             elif isinstance(entry, FactsWanted):
                 self.gateway.evidence.tell(entry)
+            elif isinstance(entry, FilesWaiting):
+                self.gateway.downloads.look_again(entry)
             else:
                 self.gateway.batches.receive(entry)
 

@@ -29,6 +29,8 @@ class Session:
     """When its link was opened by Redis' clock; 0 until it is known."""
     kicked_by: int = 0
     """The epoch of a kick that came while its claim was under way."""
+    head: bytes = b""
+    """Of the message with which it came in: what the platform says to the device is made for one like this."""
 
 
 class Sessions:

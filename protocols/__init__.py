@@ -5,7 +5,8 @@ same code opens frames in the gateway, decodes bodies in the workers and plays t
 """
 
 from protocols.credential import Credential
-from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send
+from protocols.download import Carrier, FileResult, FileStatus, Offer
+from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send, Wanted
 from protocols.protocol import Codec, DeviceProtocol
 from protocols.report import Decoded, DecodeError, Report
 from protocols.terminal import Acked, Camera, Made, Moment, Terminal, TerminalEvent
@@ -13,20 +14,25 @@ from protocols.terminal import Acked, Camera, Made, Moment, Terminal, TerminalEv
 __all__ = [
     "Acked",
     "Camera",
+    "Carrier",
     "Codec",
     "Credential",
     "DecodeError",
     "Decoded",
     "DeviceProtocol",
     "Event",
+    "FileResult",
+    "FileStatus",
     "Made",
     "Malformed",
     "Message",
     "Moment",
+    "Offer",
     "Outcome",
     "RawFrame",
     "Report",
     "Send",
     "Terminal",
     "TerminalEvent",
+    "Wanted",
 ]

@@ -1,4 +1,5 @@
-"""What comes out of a link's bytes: messages, bytes that are none, what is to be sent at once, and frames for who watches."""
+"""What comes out of a link's bytes: messages, bytes that are none, what is to be sent at once, what is wanted of files, and
+frames for who watches."""
 
 from __future__ import annotations
 
@@ -58,7 +59,21 @@ class RawFrame(NamedTuple):
         return cls(found.raw if isinstance(found, Malformed) else found)
 
 
-Event = Message | Malformed | Send | RawFrame
+class Wanted(NamedTuple):
+    """Bytes of a file of the platform that are to go down next. Whoever runs the link hands them to its codec."""
+
+    identity: str
+    """The device that they are for."""
+    file: int
+    """The platform's number of the file."""
+    offset: int
+    length: int
+    """At most so many: fewer where the file ends."""
+    tag: int
+    """By which the codec knows what it wanted them for."""
+
+
+Event = Message | Malformed | Send | RawFrame | Wanted
 
 
 class Outcome(IntEnum):

@@ -7,6 +7,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
+from protocols.download import FileResult
 from protocols.piece import Piece
 
 DIGEST_SIZE = 16
@@ -36,6 +37,8 @@ class Report:
     alarms: list[str] = field(default_factory=list)
     piece: Piece | None = None
     """Of a file, if the body has bytes of one or says something of it."""
+    file_result: FileResult | None = None
+    """Of a file of the platform, if the body says what became of one."""
     is_event: bool = False
     """Whether it tells of something that happened: then its alarms are moments. Else they are all that stand, as far as
     reports of its kind say."""

@@ -203,6 +203,10 @@ class Settings(BaseSettings):
     )
     media_days: int = Field(0, ge=0, le=36_500, description="files are removed after so many days; 0: never")
 
+    files_cache_bytes: int = Field(
+        1 << 26, ge=1 << 20, le=1 << 40, description="of files that go down to devices, what a gateway keeps in memory"
+    )
+
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
     log_format: LogFormat = Field(LogFormat.TEXT, description="text for people, json for machines: one object a line")
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from django.db.models import Case, QuerySet, When
 
-from store.models import IDENTITY_LENGTH, PROTOCOL_LENGTH, Alarm, AlarmState, Device, Media, Quarantine, Report
+from store.models import IDENTITY_LENGTH, PROTOCOL_LENGTH, Alarm, AlarmState, Delivery, Device, Media, Quarantine, Report
 from store.rows import is_name
 
 
@@ -97,6 +97,16 @@ def newest_media(limit: int, identity: str | None = None, state: str | None = No
     if state is not None:
         found = found.filter(state=state)
     return found.order_by("-received_at", "-id")[:limit]
+
+
+def newest_deliveries(limit: int, identity: str | None = None, state: str | None = None) -> QuerySet[Delivery]:
+    """Files that were offered to devices, newest first."""
+    found = Delivery.objects.select_related("device", "file")
+    if identity is not None:
+        found = found.filter(device__identity=identity)
+    if state is not None:
+        found = found.filter(state=state)
+    return found.order_by("-id")[:limit]
 
 
 def alarms(limit: int) -> QuerySet[Alarm]:

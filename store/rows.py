@@ -6,6 +6,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from protocols.download import FileResult
 from protocols.message import Message, Outcome
 from protocols.piece import Piece
 from protocols.report import Decoded, DecodeError, Report, digest
@@ -85,6 +86,7 @@ class PreparedReport(NamedTuple):
     alarms: list[str]
     is_event: bool
     piece: Piece | None = None
+    file_result: FileResult | None = None
 
 
 class PreparedMessage(NamedTuple):
@@ -162,7 +164,9 @@ def _prepared_report(report: Report, incoming: Incoming) -> PreparedReport:
         incoming.message.head,
         report.body,
     )
-    return PreparedReport(row, report.time is not None, report.is_position, values, alarms, report.is_event, report.piece)
+    return PreparedReport(
+        row, report.time is not None, report.is_position, values, alarms, report.is_event, report.piece, report.file_result
+    )
 
 
 def _quarantine_row(incoming: Incoming, error: DecodeError) -> QuarantineRow:

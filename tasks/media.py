@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 
 from store.media.filing import Room, file_media
 from store.media.folder import MediaFolder
-from store.media.removal import remove_before
+from store.media.removal import remove_before, remove_unknown
 from store.models import Media
 from tasks.celery import app, settings
 from tasks.contract import MEDIA_QUEUE, MEDIA_SWEEP_TASK, MEDIA_TASK
@@ -31,6 +31,8 @@ SOFT_TIME_LIMIT_SECONDS = 300
 TIME_LIMIT_SECONDS = 330
 SWEEP_SECONDS = 30
 FILES_A_SWEEP = 200
+PARTS = 256
+"""Of the folder, of which each sweep looks at one for files of devices that are deleted: at all of it in two hours."""
 MOST_FILES = 10_000
 """In one announcement: as many as a batch has messages."""
 SILENCE = timedelta(minutes=10)
@@ -54,7 +56,7 @@ def store_files(ids: list[int]) -> None:
 
 @app.task(name=MEDIA_SWEEP_TASK, **_LIMITS)
 def sweep() -> None:
-    """See to what is due and nobody has seen to, and remove what is older than ``media_days``.
+    """See to what is due and nobody has seen to, remove what is older than ``media_days`` and what is nobody's.
 
     Idempotent, and several may run at once. Bounded by the number of files a sweep and by the limits above.
     """
@@ -65,6 +67,8 @@ def sweep() -> None:
         due = Media.objects.filter(due_at__lte=now).order_by("due_at", "id").values_list("id", flat=True)
         _file_all(due[:FILES_A_SWEEP])
         _folder().remove_left_behind()
+        if removed := remove_unknown(int(now.timestamp()) // SWEEP_SECONDS % PARTS, _folder()):
+            log.info("removed files that belong to nobody", extra={"files": removed})
         if settings.media_days and (removed := remove_before(now - timedelta(days=settings.media_days), _folder())):
             log.info("removed files older than media_days", extra={"files": removed})
     except (DatabaseError, InterfaceError, OSError) as error:

@@ -12,7 +12,7 @@
       ── the missing pieces ────────────────────▶
       ◀─────────────────────── 0x8800 (id) ──────  once, when the photo is stored
       ── 0x0005 (sequence, [missing]) ──────────▶
-      ◀── those pieces of a longer downlink ─────  at once
+      ◀── those pieces of a longer downlink ─────  at once; files go down in pieces as :mod:`protocols.jt808.upgrade` says
 
 Source: JT/T 808-2013 and JT/T 808-2019, chapters 4 to 6.
 """
@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from protocols.download import Offer
 from protocols.framing import SAMPLE_BYTES, DelimitedSplitter
 from protocols.jt808.answers import Reply, confirmation, repeated, replies, request, wanted_pieces
 from protocols.jt808.completed import Piece
@@ -29,9 +30,10 @@ from protocols.jt808.downlink import Downlink
 from protocols.jt808.header import FLAG, open_frame, read_header
 from protocols.jt808.messages import answer_of
 from protocols.jt808.parts import Missing, Reassembly, Repeated
-from protocols.jt808.rows import PLATFORM_GENERAL_RESPONSE, Answer
-from protocols.jt808.terminal_management import SUB_PACKET_REQUEST
-from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send
+from protocols.jt808.rows import PLATFORM_GENERAL_RESPONSE, TERMINAL_GENERAL_RESPONSE, Answer
+from protocols.jt808.terminal_management import SUB_PACKET_REQUEST, UPGRADE_PACKAGE
+from protocols.jt808.upgrade import Upgrade
+from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send, Wanted
 
 MAX_RUN_BYTES = 4096
 """Between two flags. The longest frame has 1,045 bytes, each of which may have been escaped to two."""
@@ -43,7 +45,7 @@ class JT808Codec:
     With ``is_proven``, nothing is acked on it that comes from a terminal which has not shown its credential.
     """
 
-    __slots__ = ("_address", "_downlink", "_identity", "_is_proven", "_reassembly", "_splitter", "is_watched")
+    __slots__ = ("_address", "_downlink", "_identity", "_is_proven", "_reassembly", "_splitter", "_upgrades", "is_watched")
 
     def __init__(self, *, is_proven: bool = False) -> None:
         self.is_watched = False
@@ -51,12 +53,18 @@ class JT808Codec:
         self._splitter = DelimitedSplitter(FLAG, MAX_RUN_BYTES)
         self._reassembly = Reassembly()
         self._downlink = Downlink()
+        self._upgrades: dict[str, Upgrade] = {}
+        """Files that go down, by the terminal's identity."""
         self._address, self._identity = b"", ""
         """The last header's bytes that tell who sent it, and who that is: a link's messages nearly all have the same."""
 
     @property
     def deadline(self) -> float | None:
-        return self._reassembly.deadline
+        wanted = self._reassembly.deadline
+        if not self._upgrades:
+            return wanted
+        deadlines = [upgrade.deadline for upgrade in self._upgrades.values()] + [wanted]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def receive(self, data: bytes, now: float) -> Sequence[Event]:
         events: list[Event] = []
@@ -83,11 +91,16 @@ class JT808Codec:
             events.append(message)
             if message.kind == SUB_PACKET_REQUEST:
                 events += self._send_again(message)
+            elif message.kind == TERMINAL_GENERAL_RESPONSE and self._upgrades:
+                events += self._confirmed(message, now)
         return events
 
     def wake(self, now: float) -> Sequence[Event]:
-        """Ask for what is missing, and give up what was asked for in vain."""
+        """Ask for what is missing, give up what was asked for in vain, and go on with files that nobody confirms."""
         events: list[Event] = []
+        for upgrade in self._upgrades.values():
+            if upgrade.deadline is not None and upgrade.deadline <= now:
+                events += upgrade.go_on(now)
         for event in self._reassembly.wake(now):
             if isinstance(event, Missing):
                 id, body = request(event)
@@ -114,6 +127,26 @@ class JT808Codec:
         """
         return self._reply(head, [Reply(id, body)])
 
+    def offer(self, head: bytes, offer: Offer, now: float) -> Sequence[Event]:
+        """There is no message that offers: the file's first pieces leave.
+
+        Raises: ValueError when 0x8108 has no place for it.
+        """
+        upgrade = self._upgrades[read_header(head).identity] = Upgrade(head, offer)
+        return upgrade.go_on(now)
+
+    def hand_out(self, wanted: Wanted, data: bytes, now: float) -> Sequence[Event]:
+        upgrade = self._upgrades.get(wanted.identity)
+        if upgrade is None:
+            return []
+        if not data:
+            del self._upgrades[wanted.identity]
+            return []
+        return [Send(upgrade.frames(wanted, data, now))]
+
+    def withdraw(self, identity: str) -> None:
+        self._upgrades.pop(identity, None)
+
     def end(self) -> Sequence[Event]:
         events: list[Event] = []
         events += self._reassembly.end()
@@ -130,10 +163,21 @@ class JT808Codec:
                 events.append(Send(frames))
         return events
 
-    def _send_again(self, message: Message) -> list[Event]:
+    def _send_again(self, message: Message) -> Sequence[Event]:
         """The pieces that a terminal asks for. Nothing where they are kept no more: there is no answer that says so."""
-        frames = self._downlink.again(read_header(message.head).phone, *wanted_pieces(message))
+        sequence, numbers = wanted_pieces(message)
+        upgrade = self._upgrades.get(message.identity)
+        if upgrade is not None and upgrade.has(sequence):
+            return upgrade.again(numbers)
+        frames = self._downlink.again(read_header(message.head).phone, sequence, numbers)
         return [Send(frames)] if frames else []
+
+    def _confirmed(self, message: Message, now: float) -> Sequence[Event]:
+        """A terminal answers one of our messages, perhaps a piece of a file."""
+        upgrade = self._upgrades.get(message.identity)
+        if upgrade is None or int.from_bytes(message.body[2:4], "big") != UPGRADE_PACKAGE:
+            return []
+        return upgrade.confirmed(int.from_bytes(message.body[:2], "big"), now)
 
     def _reply(self, head: bytes, replies: Sequence[Reply]) -> bytes:
         return b"".join([self._downlink.send(head, id, body) for id, body in replies])

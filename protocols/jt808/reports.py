@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 from construct import Container, Struct
 
 from protocols.body import item_values, read, values
+from protocols.download import FileResult, FileStatus
 from protocols.fields import FlagWord
 from protocols.items import Entries
 from protocols.jt808.header import is_2019, is_header
 from protocols.jt808.location import LOCATION_2013, LOCATION_2019, LOCATION_ITEMS
 from protocols.jt808.messages import LOCATION, LOCATION_BATCH, MESSAGES, MULTIMEDIA_DATA
+from protocols.jt808.terminal_management import UPGRADE_RESULT
 from protocols.message import Message
 from protocols.piece import MediaKind, Piece
 from protocols.report import Decoded, DecodeError, Report
@@ -52,6 +54,8 @@ def decode(message: Message) -> Decoded:
         report = Report(row.name, message.body, values=values(layout, parsed))
         if row.direction is Direction.UP:
             _take_time(report, parsed)
+        if message.kind == UPGRADE_RESULT:
+            report.file_result = _file_result(parsed.result)
         return Decoded([report], _rest(parsed))
     except DecodeError as error:
         return Decoded([], error)
@@ -84,6 +88,13 @@ def _multimedia(kind: str, body: bytes, parsed: Container[Any], shown: dict[str,
     # How things stood when the picture was taken; how they stand locations say.
     report.is_event = True
     return report
+
+
+def _file_result(result: Any) -> FileResult:
+    """Which file it was the message does not say."""
+    if result == "success":
+        return FileResult(None, FileStatus.DONE)
+    return FileResult(None, FileStatus.FAILED, str(result))
 
 
 def _take_time(report: Report, parsed: Container[Any]) -> None:

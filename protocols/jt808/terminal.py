@@ -1,4 +1,4 @@
-"""The device's end of a JT/T 808 link, as a terminal of 2013 with a camera."""
+"""The device's end of a JT/T 808 link, as a terminal of 2013 with a camera and firmware that can be renewed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from protocols.framing import DelimitedSplitter
 from protocols.items import Item
 from protocols.jt808.answers import wanted_pieces
 from protocols.jt808.codec import MAX_RUN_BYTES
+from protocols.jt808.firmware import Arriving, Said
 from protocols.jt808.header import FLAG, Header, frame, open_frame, read_header
 from protocols.jt808.location import LOCATION_2013
 from protocols.jt808.messages import LOCATION
@@ -28,6 +29,8 @@ from protocols.jt808.terminal_management import (
     REGISTER_RESPONSE,
     REGISTRATION_2013,
     REGISTRATION_ACCEPTED,
+    UPGRADE_PACKAGE,
+    UPGRADE_RESULT,
 )
 from protocols.message import Malformed, Message, Send
 from protocols.terminal import Acked, Made, Moment, TerminalEvent
@@ -64,7 +67,15 @@ class JT808Terminal:
         self._photos: dict[int, Photo] = {}
         """By sequence, until the platform has them whole."""
         self._next_media_id = 1
+        self._arriving = Arriving()
+        self._upgrade_results: set[int] = set()
+        """Sequences of reports that say what became of a file."""
         self._splitter = DelimitedSplitter(FLAG, MAX_RUN_BYTES)
+
+    @property
+    def firmware(self) -> bytes:
+        """What it has been given to run; empty for what its maker gave it."""
+        return self._arriving.firmware
 
     @property
     def is_online(self) -> bool:
@@ -84,6 +95,9 @@ class JT808Terminal:
             head, body = opened
             header = read_header(head)
             try:
+                if header.id == UPGRADE_PACKAGE and header.is_part:
+                    events += self._upgraded(header, body)
+                    continue
                 events += self._take(Message(header.identity, header.id, header.sequence, head, body))
             except ConstructError:
                 # The platform's answer is cut short: as good as none.
@@ -119,10 +133,10 @@ class JT808Terminal:
         if sequence in self._photos:
             return self._photos[sequence].frames()
         self._await(sequence)
-        return self._frame(LOCATION, sequence, body)
+        return self._frame(UPGRADE_RESULT if sequence in self._upgrade_results else LOCATION, sequence, body)
 
     def heartbeat(self) -> bytes:
-        return self._frame(HEARTBEAT, self._take_sequence(), b"")
+        return self._frame(HEARTBEAT, self._take_sequence(), b"") + self._said(self._arriving.ask())
 
     def _take(self, message: Message) -> list[TerminalEvent]:
         if message.kind == REGISTER_RESPONSE:
@@ -150,8 +164,10 @@ class JT808Terminal:
             if not is_good:
                 # Registered anew with the next link; at once would be without end where the platform never agrees.
                 self._code = None
-        elif answer.answered_kind == LOCATION and is_good and answer.answered_sequence in self._awaited:
-            return [Acked(self._awaited.pop(answer.answered_sequence))]
+        elif answer.answered_kind in (LOCATION, UPGRADE_RESULT) and is_good and answer.answered_sequence in self._awaited:
+            sequence = self._awaited.pop(answer.answered_sequence)
+            self._upgrade_results.discard(sequence)
+            return [Acked(sequence)]
         return []
 
     def _uploaded(self, body: bytes) -> list[TerminalEvent]:
@@ -164,6 +180,20 @@ class JT808Terminal:
                 del self._photos[sequence]
                 return [Acked(sequence)]
         return []
+
+    def _upgraded(self, header: Header, body: bytes) -> list[TerminalEvent]:
+        """A piece of a file. With its last one it says how that went; with the last one again, once more."""
+        had_it = self._arriving.result is not None
+        events: list[TerminalEvent] = [Send(self._said(self._arriving.take(header, body)))]
+        result = self._arriving.result
+        if result is not None and (not had_it or header.number == header.total):
+            made = Made(self._take_sequence(), "upgrade_result", result)
+            self._upgrade_results.add(made.sequence)
+            events += [made, Send(self.frame(made.sequence, made.body))]
+        return events
+
+    def _said(self, said: Sequence[Said]) -> bytes:
+        return b"".join([self._frame(id, self._take_sequence(), body) for id, body in said])
 
     def _asked_again(self, message: Message) -> list[TerminalEvent]:
         first_sequence, numbers = wanted_pieces(message)

@@ -89,7 +89,7 @@ _COMMUNICATION_MODULE = {
     5: Bit("td_lte", "TD-LTE 支持TD-LTE通信"),
     7: Bit("other", "Other 支持其他通信方式"),
 }
-_UPGRADED = {
+UPGRADED = {
     0: Option("terminal", "Terminal 终端"),
     12: Option("ic_card_reader", "IC card reader 道路运输证IC卡读卡器"),
     52: Option("gnss_module", "BeiDou or GNSS module 北斗卫星定位模块"),
@@ -222,15 +222,17 @@ def _attributes_layout(body: bytes, is_2019: bool) -> Struct:
     return order[0][1]
 
 
-_UPGRADE_PACKAGE = Struct(
-    "upgraded" / Choice(Int8ub, _UPGRADED) * "What is upgraded 升级类型",
+_PACKAGE_HEAD = (
+    "upgraded" / Choice(Int8ub, UPGRADED) * "What is upgraded 升级类型",
     "manufacturer_id" / Text(5) * "Manufacturer 制造商ID",
     "software" / Prefixed(Int8ub, Text()) * "Firmware version 版本号",
     "size_bytes" / Scaled(Int32ub, 1, "bytes") * "Size of the whole package 升级数据包长度",
-    "data" / GreedyBytes * "Package 升级数据包",
 )
-_UPGRADE_RESULT = Struct(
-    "upgraded" / Choice(Int8ub, _UPGRADED) * "What was upgraded 升级类型",
+PACKAGE_HEAD = Struct(*_PACKAGE_HEAD)
+"""What stands before the package, in the first sub-packet."""
+UPGRADE_PACKAGE_BODY = Struct(*_PACKAGE_HEAD, "data" / GreedyBytes * "Package 升级数据包")
+UPGRADE_RESULT_BODY = Struct(
+    "upgraded" / Choice(Int8ub, UPGRADED) * "What was upgraded 升级类型",
     "result" / Choice(Int8ub, _UPGRADE_RESULTS) * "Result 升级结果",
     EXTRA,
 )
@@ -298,7 +300,7 @@ ROWS = (
         Answer.NONE,
         _attributes_layout,
     ),
-    uplink(UPGRADE_RESULT, "upgrade_result", "Upgrade result notification", "终端升级结果通知", {"2013": _UPGRADE_RESULT}),
+    uplink(UPGRADE_RESULT, "upgrade_result", "Upgrade result notification", "终端升级结果通知", {"2013": UPGRADE_RESULT_BODY}),
     downlink(
         PLATFORM_GENERAL_RESPONSE,
         "platform_general_response",
@@ -339,7 +341,7 @@ ROWS = (
         "upgrade_package",
         "Send upgrade package",
         "下发终端升级包",
-        {"2013": _UPGRADE_PACKAGE},
+        {"2013": UPGRADE_PACKAGE_BODY},
         (TERMINAL_GENERAL_RESPONSE, UPGRADE_RESULT),
     ),
 )

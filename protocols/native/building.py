@@ -5,13 +5,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from typing import Any
-from zlib import crc32
 
 from construct import ConstructError
 
 from protocols.filling import fill
 from protocols.items import Entries
-from protocols.native.messages import COMMAND_BODY, NAMED_VALUES, OFFER_BODY
+from protocols.native.messages import COMMAND_BODY, NAMED_VALUES
 
 _WHOLE = (("i8", "b"), ("i16", "h"), ("i32", "i"), ("i64", "q"))
 
@@ -26,16 +25,6 @@ def command(fields: Mapping[str, Any]) -> bytes:
         raise ValueError(f"arguments: {arguments!r} is no values by name")
     head = fill(COMMAND_BODY, {**fields, "arguments": []})
     return head + typed(arguments, "arguments")
-
-
-def offer(fields: Mapping[str, Any]) -> bytes:
-    """An offer. Size and CRC-32 are those of ``data`` unless they are given.
-
-    Raises: ValueError, with the field, its value and what it may be.
-    """
-    data = fields.get("data")
-    told = {"size": len(data), "crc32": crc32(data)} if isinstance(data, bytes) else {}
-    return fill(OFFER_BODY, {**told, **fields})
 
 
 def typed(values: Mapping[str, Any], path: str) -> bytes:

@@ -10,7 +10,7 @@
       ◀───────────────────────────────── PONG ────  at once
       ◀── OFFER (file, size, CRC-32, version) ────
       ── GET (file, offset, length) ──────────────▶
-      ◀────────── CHUNK (file, offset, bytes) ────  at once, until all are there
+      ◀────────── CHUNK (file, offset, bytes) ────  when the platform has them at hand, until all are there
       ── RESULT (offer, file, done) ──────────────▶
       ◀── COMMAND (id, name, arguments) ──────────
       ── RESULT (command, id, status, values) ────▶
@@ -26,10 +26,11 @@ from datetime import datetime
 
 from protocols.body import read
 from protocols.compiler import compile
+from protocols.download import Offer
 from protocols.fields import KeptText
+from protocols.filling import fill
 from protocols.framing import SAMPLE_BYTES, MarkedSplitter
-from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send
-from protocols.native.downloads import Downloads, without_data
+from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send, Wanted
 from protocols.native.frame import HEAD_BYTES, MAX_FRAME_BYTES, MAX_PAYLOAD_BYTES, SHAPE, fault, frame, open_frame
 from protocols.native.messages import (
     ACK,
@@ -46,10 +47,10 @@ from protocols.native.messages import (
     MAX_IDENTITY_BYTES,
     MAX_NAMES_BYTES,
     OFFER,
+    OFFER_BODY,
     PING,
     PONG,
     READINGS,
-    RESULT,
     TIME,
     TIME_ANSWER,
     TIME_ANSWER_BODY,
@@ -71,6 +72,8 @@ _REFUSED = "this device is not let in"
 class NativeCodec:
     """One link. The platform numbers its own messages on it from 0 on."""
 
+    deadline: float | None = None
+
     def __init__(self, options: Options, identity: str = "") -> None:
         self.is_watched = False
         self._options = options
@@ -78,17 +81,11 @@ class NativeCodec:
         self._identity = identity
         self._head = _head(VERSION, MAX_PAYLOAD_BYTES)
         self._names = b""
-        self._downloads = Downloads()
         self._next = 0
-
-    @property
-    def deadline(self) -> float | None:
-        return self._downloads.deadline
 
     def receive(self, data: bytes, now: float) -> Sequence[Event]:
         events: list[Event] = []
         chunks = 0
-        self._downloads.now = now
         for found in self._splitter.feed(data):
             if self.is_watched:
                 events.append(RawFrame.of(found))
@@ -108,14 +105,13 @@ class NativeCodec:
             elif kind == GET:
                 chunks += 1
                 if chunks <= MAX_CHUNKS_A_READ:
-                    events.append(self._get(sequence, body, found))
+                    events.append(self._wanted(sequence, body, found))
             else:
                 events.append(self._message(kind, sequence, body))
         return events
 
     def wake(self, now: float) -> Sequence[Event]:
-        """Forget a file that was offered and is not asked for."""
-        self._downloads.wake(now)
+        """It never asks for that."""
         return []
 
     def ack(self, message: Message, outcome: Outcome, time: datetime) -> bytes:
@@ -130,20 +126,33 @@ class NativeCodec:
         return frame(ACK, message.sequence, compile(ACK_BODY).build({"result": int(result), "extra": b""}))
 
     def send(self, head: bytes, kind: int, body: bytes) -> bytes:
-        """A message of the platform's own. The bytes of an offered file are kept here, for the device to ask for.
+        """A message of the platform's own.
 
-        Raises: ValueError when the device takes no payload as long as this one, or the file is not what is said of it.
+        Raises: ValueError when the device takes no payload as long as this one.
         """
-        payload, longest = without_data(body) if kind == OFFER else body, _longest(head)
-        if len(payload) > longest:
-            raise ValueError(f"a payload of {len(payload)} bytes, where the device takes {longest}")
-        if kind == OFFER:
-            self._downloads.offer(body)
+        longest = _longest(head)
+        if len(body) > longest:
+            raise ValueError(f"a payload of {len(body)} bytes, where the device takes {longest}")
         sequence, self._next = self._next, self._next + 1 & 0xFFFF
-        return frame(kind, sequence, payload)
+        return frame(kind, sequence, body)
+
+    def offer(self, head: bytes, offer: Offer, now: float) -> Sequence[Event]:
+        """The device knows how far it has come, and asks from there.
+
+        Raises: ValueError when it could not read an offer as long as this one.
+        """
+        told = {name: getattr(offer, name) for name in ("file", "size", "crc32", "name", "version")}
+        return [Send(self.send(head, OFFER, fill(OFFER_BODY, {**told, "extra": b""})))]
+
+    def hand_out(self, wanted: Wanted, data: bytes, now: float) -> Sequence[Event]:
+        """A chunk, under the sequence of who asked for it; one without bytes says that there are none."""
+        place = wanted.file.to_bytes(4, "big") + wanted.offset.to_bytes(4, "big")
+        return [Send(frame(CHUNK, wanted.tag, place + data))]
+
+    def withdraw(self, identity: str) -> None:
+        """It is not told: a device that asks again is."""
 
     def end(self) -> Sequence[Event]:
-        self._downloads.forget()
         pending = self._splitter.pending
         return [Malformed("cut", pending[:SAMPLE_BYTES])] if pending else []
 
@@ -160,23 +169,20 @@ class NativeCodec:
             return Malformed("header", found[:HEAD_BYTES])
         self._identity, self._names = identity, b""
         self._head = _head(min(hello.version, VERSION), max(hello.payload, LEAST_PAYLOAD_BYTES))
-        self._downloads.forget()
         return self._message(HELLO, sequence, body)
 
     def _message(self, kind: int, sequence: int, body: bytes) -> Message:
         if kind == DESCRIBE and len(body) <= MAX_NAMES_BYTES:
             self._names = body
-        if kind == RESULT:
-            self._downloads.settle(body)
         return Message(self._identity, kind, sequence, self._head + self._names if kind == READINGS else self._head, body)
 
-    def _get(self, sequence: int, body: bytes, found: bytes) -> Event:
+    def _wanted(self, sequence: int, body: bytes, found: bytes) -> Event:
         try:
             wanted = read(GET_BODY, body)
         except DecodeError:
             return Malformed("header", found[:SAMPLE_BYTES])
         length = min(wanted.length, _longest(self._head) - CHUNK_HEAD_BYTES)
-        return Send(frame(CHUNK, sequence, self._downloads.chunk(wanted.file, wanted.offset, length)))
+        return Wanted(self._identity, wanted.file, wanted.offset, length, sequence)
 
     def _welcome(self, message: Message, outcome: Outcome, time: datetime) -> bytes:
         is_refused = outcome is Outcome.REFUSED

@@ -143,7 +143,7 @@ OFFER_BODY = Struct(
     "crc32" / Int32ub * "CRC-32 of all its bytes, as in zip 校验值",
     "name" / _SHORT_TEXT * "What it is for, such as firmware 文件名",
     "version" / _SHORT_TEXT * "Its version 版本",
-    "data" / GreedyBytes * "Its bytes, for the codec that hands them out; none on the wire 文件数据",
+    _EXTRA,
 )
 
 

@@ -11,11 +11,11 @@ from protocols.body import read
 from protocols.credential import Credential
 from protocols.explanation import Field
 from protocols.message import Message
-from protocols.native.building import command, offer
+from protocols.native.building import command
 from protocols.native.codec import NativeCodec
 from protocols.native.explain import explain_frame
 from protocols.native.frame import HEADER
-from protocols.native.messages import COMMAND, EDITION, HELLO, HELLO_BODY, MESSAGES, OFFER
+from protocols.native.messages import COMMAND, EDITION, HELLO, HELLO_BODY, MESSAGES
 from protocols.native.options import Options
 from protocols.native.reports import decode
 from protocols.native.terminal import NativeTerminal
@@ -51,11 +51,10 @@ class NativeProtocol(BaseProtocol):
         row = self._row(kind)
         if edition and edition not in row.layouts:
             raise ValueError(f"{row.name} has no layout {edition!r}, but {', '.join(row.layouts)}")
-        build = {COMMAND: command, OFFER: offer}.get(row.id)
-        if build is None:
+        if row.id != COMMAND:
             return super().build(kind, fields, edition)
         try:
-            return build(fields)
+            return command(fields)
         except ValueError as error:
             raise ValueError(f"{row.name}: {error}") from error
 

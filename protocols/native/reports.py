@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from protocols.body import json_value, read, values
+from protocols.download import FileResult, FileStatus
 from protocols.items import Entries
 from protocols.message import Message
 from protocols.native.channels import CHANNELS, FIRST_OWN_CHANNEL, NO_ALTITUDE, NO_COURSE, NO_SPEED, POSITION, TAKEN_AS
@@ -37,6 +38,7 @@ _RESERVED = {"fix", "number", "device_time"}
 _IDENTITY_AT = 3
 """Where the length of HELLO's identity stands; the token's stands behind the identity."""
 _MEDIA_KINDS = {"image": MediaKind.PHOTO, "video": MediaKind.VIDEO, "audio": MediaKind.AUDIO}
+_FILE_STATUSES = {"done": FileStatus.DONE, "busy": FileStatus.LATER}
 _TRUTHS = {"false": False, "true": True}
 
 
@@ -189,6 +191,9 @@ def _result(report: Report, parsed: Any) -> DecodeError | None:
     report.values.pop("trailing", None)
     report.values["returned"] = named_values(parsed.returned)
     _date(report, parsed.stamp)
+    if parsed.answered == "offer":
+        status = _FILE_STATUSES.get(parsed.status, FileStatus.FAILED)
+        report.file_result = FileResult(parsed.id, status, "" if status is FileStatus.DONE else str(parsed.status))
     return _rest("returned", parsed.returned) if parsed.returned.trailing else None
 
 

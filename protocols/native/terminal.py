@@ -12,7 +12,6 @@ from protocols.compiler import compile
 from protocols.framing import MarkedSplitter
 from protocols.message import Malformed, Send
 from protocols.native.building import typed
-from protocols.native.downloads import MAX_OFFER_BYTES
 from protocols.native.fields import milliseconds
 from protocols.native.frame import MAX_FRAME_BYTES, MAX_PAYLOAD_BYTES, SHAPE, fault, frame, open_frame
 from protocols.native.messages import (
@@ -55,6 +54,8 @@ from protocols.terminal import Acked, Made, Moment, TerminalEvent
 _TYPES = {"file_begin": FILE_BEGIN, "file_data": FILE_DATA, "file_end": FILE_END, "result": RESULT}
 _LENGTH_BYTES = 2
 _REMEMBERED_COMMANDS = 16
+_FLASH_BYTES = 8 << 20
+"""Of a board: flash ends at 16 MiB, and holds two firmwares."""
 
 
 class NativeTerminal:
@@ -85,14 +86,19 @@ class NativeTerminal:
         self._photos_wanted = 0
         self._results: dict[int, bytes] = {}
         self._offer: Any = None
-        self._firmware = bytearray()
+        self._is_asking = self._has_waited = False
+        """Whether it has asked for bytes on this link, and for longer than from one heartbeat to the next."""
+        self._coming = bytearray()
+        """What there is of the file that is offered."""
+        self.firmware = b""
+        """What it has been given to run; empty for what its maker gave it."""
 
     @property
     def is_online(self) -> bool:
         return self._is_online
 
     def connect(self, moment: Moment | None = None) -> bytes:
-        self._is_online = False
+        self._is_online = self._is_asking = False
         self._in_flight.clear()
         self._splitter = MarkedSplitter((SHAPE,), MAX_FRAME_BYTES, fault)
         self._hello = self._next
@@ -163,7 +169,10 @@ class NativeTerminal:
         return b"".join(frames), count
 
     def heartbeat(self) -> bytes:
-        return self._frame(PING, b"")
+        """A ping, and once more the question for bytes that did not come."""
+        again = self._ask() if self._is_asking and self._has_waited else b""
+        self._has_waited = self._is_asking
+        return self._frame(PING, b"") + again
 
     def _next_payload(self, waiting: Sequence[Made]) -> tuple[int, bytes, tuple[int, ...]]:
         """The payload of the next frame: one report, or as many readings as follow one another and have room."""
@@ -226,33 +235,37 @@ class NativeTerminal:
         return [made, Send(self._frame(RESULT, made.body))]
 
     def _offered(self, offer: Any) -> list[TerminalEvent]:
-        if offer.size > MAX_OFFER_BYTES:
+        if offer.size > _FLASH_BYTES:
             return self._result("offer", offer.file, "wrong", {})
         is_known = self._offer is not None and (self._offer.file, self._offer.crc32) == (offer.file, offer.crc32)
-        if not is_known or len(self._firmware) > offer.size:
-            self._firmware.clear()
+        if not is_known or len(self._coming) > offer.size:
+            self._coming.clear()
         self._offer = offer
         return self._get()
 
     def _loaded(self, chunk: Any) -> list[TerminalEvent]:
-        if self._offer is None or chunk.file != self._offer.file or chunk.offset != len(self._firmware) or not chunk.data:
+        if self._offer is None or chunk.file != self._offer.file or chunk.offset != len(self._coming) or not chunk.data:
             # Offered no more, or an answer that came twice. What there is of the file stays for the next offer.
             return []
-        self._firmware += chunk.data
+        self._coming += chunk.data
+        self._has_waited = False
         return self._get()
 
     def _get(self) -> list[TerminalEvent]:
         """Ask for the next bytes of the offered file, or say what became of it when all are there."""
-        if len(self._firmware) < self._offer.size:
-            length = MAX_PAYLOAD_BYTES - CHUNK_HEAD_BYTES
-            wanted = {"file": self._offer.file, "offset": len(self._firmware), "length": length}
-            return [Send(self._frame(GET, compile(GET_BODY).build(wanted)))]
+        self._is_asking = len(self._coming) < self._offer.size
+        if self._is_asking:
+            return [Send(self._ask())]
         offer, self._offer = self._offer, None
-        is_whole = crc32(self._firmware) == offer.crc32 and len(self._firmware) == offer.size
-        self._firmware = bytearray()
+        found, self._coming = bytes(self._coming), bytearray()
+        is_whole = crc32(found) == offer.crc32 and len(found) == offer.size
         if is_whole and offer.name == "firmware":
-            self.software = str(offer.version)
+            self.software, self.firmware = str(offer.version), found
         return self._result("offer", offer.file, "done" if is_whole else "damaged", {})
+
+    def _ask(self) -> bytes:
+        wanted = {"file": self._offer.file, "offset": len(self._coming), "length": MAX_PAYLOAD_BYTES - CHUNK_HEAD_BYTES}
+        return self._frame(GET, compile(GET_BODY).build(wanted))
 
     def _made(self, kind: str, body: bytes) -> Made:
         sequence, self._next_report = self._next_report, self._next_report + 1

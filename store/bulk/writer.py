@@ -1,4 +1,4 @@
-"""One batch, one transaction: devices, reports, quarantine, states and alarms together, or nothing of them."""
+"""One batch, one transaction: devices, reports, quarantine, states, alarms and ends of deliveries together, or nothing of them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from django.db import DataError, IntegrityError, connection, transaction
 
+from protocols.download import FileResult
 from protocols.message import Outcome
-from store import alarms
+from store import alarms, deliveries
 from store.alarms import ReportKey
 from store.bulk.pieces import PieceRow, declined, file_key, insert_pieces
 from store.bulk.postgresql import PostgreSQLTables
@@ -136,6 +137,7 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
     quarantine: list[tuple[int, QuarantineRow]] = []
     outcomes: dict[int, Outcome] = {}
     pieces: list[PieceRow] = []
+    results: list[tuple[int, FileResult]] = []
     told = [(device, report) for device, arrival in admitted for report in arrival.incoming.decoded.reports if report.piece]
     refused = declined(told, rules.longest_file_bytes) if told else set()
 
@@ -150,6 +152,8 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
                 quarantine.append((device, message.quarantine))
                 outcomes[arrival.place] = message.outcome
             for report in message.reports:
+                if report.file_result:
+                    results.append((device, report.file_result))
                 if report.piece:
                     key = file_key(device, report.piece, report.row.digest)
                     pieces.append(PieceRow(key, report.piece, report.row))
@@ -166,6 +170,8 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
         due = insert_pieces(pieces, refused)
         transaction.on_commit(partial(rules.due_media.extend, due))
     _bring_alarms_forward(tables, by_device, added)
+    if results:
+        deliveries.settle(results, datetime.now(UTC))
     return outcomes
 
 

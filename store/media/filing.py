@@ -61,7 +61,7 @@ def file_media(id: int, folder: MediaFolder, room: Room, now: datetime) -> Media
         reason = gaps_text(there.gaps) if there.gaps else "the device has not said how long it is"
         return _settle(media, Media.State.INCOMPLETE, reason, received_bytes=there.received_bytes)
     try:
-        _check_room(folder, room, media.expected_bytes)
+        check_room(folder, room, media.expected_bytes)
         return _file(media, folder)
     except (OSError, NoRoomError) as error:
         log.error("no room for a file of a device, it stays in the database", extra={"media": id, "cause": str(error)})
@@ -79,7 +79,7 @@ def _claimed(id: int, now: datetime) -> Media | None:
     return media
 
 
-def _check_room(folder: MediaFolder, room: Room, size: int) -> None:
+def check_room(folder: MediaFolder, room: Room, size: int) -> None:
     """Raises: NoRoomError"""
     if folder.free_bytes() - size < room.spare_bytes:
         raise NoRoomError(f"the disk has less than media_spare_bytes left ({room.spare_bytes})")

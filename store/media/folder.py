@@ -83,6 +83,13 @@ class MediaFolder:
         for path in (self.path(sha256, extension), self.thumbnail_path(sha256)):
             path.unlink(missing_ok=True)
 
+    def digests(self, part: int) -> dict[str, list[Path]]:
+        """The files of one of 256 parts of the folder, with their thumbnails, by their digest."""
+        found: dict[str, list[Path]] = {}
+        for path in (self._path / f"{part:02x}").glob("*/*"):
+            found.setdefault(path.name.partition(".")[0], []).append(path)
+        return found
+
     def remove_left_behind(self) -> None:
         """Remove what killed workers have begun to write."""
         if not self._incoming.is_dir():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import islice
 
 from django.db import transaction
 
 from store.media.folder import MediaFolder
-from store.models import Media
+from store.models import File, Media
 
 FILES_A_TIME = 500
 
@@ -21,6 +22,31 @@ def remove_before(time: datetime, folder: MediaFolder) -> int:
     for media in old:
         remove(media, folder)
     return len(old)
+
+
+def remove_unknown(part: int, folder: MediaFolder) -> int:
+    """Remove files of one of 256 parts of the folder of which there is no row, such as a deleted device's; how many.
+
+    Idempotent. Nobody adds a file meanwhile, so that one without a row is nobody's.
+    """
+    found = folder.digests(part)
+    if not found:
+        return 0
+    with folder.removing():
+        unknown = [path for digest in set(found) - _known(list(found)) for path in found[digest]]
+        for path in unknown:
+            path.unlink(missing_ok=True)
+    return len(unknown)
+
+
+def _known(digests: list[str]) -> set[str]:
+    """Those by which there is a file of a device or of the platform."""
+    known: set[str] = set()
+    rest = iter(digests)
+    while some := list(islice(rest, FILES_A_TIME)):
+        known.update(Media.objects.filter(sha256__in=some).values_list("sha256", flat=True))
+        known.update(File.objects.filter(sha256__in=some, removed_at=None).values_list("sha256", flat=True))
+    return known
 
 
 def remove(media: Media, folder: MediaFolder) -> None:

@@ -2,6 +2,7 @@
 
 from store.models.alarms import ALARM_LENGTH, HANDLER_LENGTH, Alarm, AlarmReason, AlarmState
 from store.models.devices import CREDENTIAL_LENGTH, IDENTITY_LENGTH, PROTOCOL_LENGTH, Device
+from store.models.files import FILE_NAME_LENGTH, MAKER_LENGTH, Delivery, File
 from store.models.media import FILE_LENGTH, NAME_LENGTH, Media, MediaPiece
 from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, VERSION_LENGTH, Position, Quarantine, Report, State
 
@@ -10,16 +11,20 @@ __all__ = [
     "CAUSE_LENGTH",
     "CREDENTIAL_LENGTH",
     "FILE_LENGTH",
+    "FILE_NAME_LENGTH",
     "HANDLER_LENGTH",
     "IDENTITY_LENGTH",
     "KIND_LENGTH",
+    "MAKER_LENGTH",
     "NAME_LENGTH",
     "PROTOCOL_LENGTH",
     "VERSION_LENGTH",
     "Alarm",
     "AlarmReason",
     "AlarmState",
+    "Delivery",
     "Device",
+    "File",
     "Media",
     "MediaPiece",
     "Position",

@@ -46,6 +46,7 @@ def celery_configuration(broker_url: str) -> dict[str, Any]:
         "task_routes": {
             INGEST_TASK: {"queue": INGEST_QUEUE, "exchange": "", "routing_key": INGEST_QUEUE},
             "tasks.media.*": {"queue": MEDIA_QUEUE, "exchange": "", "routing_key": MEDIA_QUEUE},
+            "tasks.files.*": {"queue": MEDIA_QUEUE, "exchange": "", "routing_key": MEDIA_QUEUE},
             "*": {"queue": DEFAULT_QUEUE, "exchange": "", "routing_key": DEFAULT_QUEUE},
         },
         "worker_prefetch_multiplier": 2,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from random import Random
 
-from protocols import Codec, DeviceProtocol, Malformed, Message, Outcome, Send, Terminal
+from protocols import Codec, DeviceProtocol, Malformed, Message, Outcome, Send, Terminal, Wanted
 from tests.fuzz.mutations import SEALS, Mutator
 from tests.held import held_bytes
 from tests.protocols.captures import captures
@@ -82,6 +82,8 @@ class Rounds:
                 self._read(codec, event)
             elif isinstance(event, Malformed):
                 self.counts[f"malformed: {event.cause}"] += 1
+            elif isinstance(event, Wanted):
+                self.counts["wanted of files"] += 1
             else:
                 self.counts["sent at once"] += 1
                 self._answers = [event.data for event in self._device.receive(event.data) if isinstance(event, Send)]

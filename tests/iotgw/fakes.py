@@ -22,7 +22,7 @@ from iotgw.taps import TapEntry
 from protocols import Credential, Decoded, Event, Malformed, Message, Outcome, RawFrame, Send
 from protocols.credential import seal
 from settings import Settings
-from tasks.contract import Facts, FactsWanted, Known, Receipt, Stranger, Tap, route_field
+from tasks.contract import SLICE_BYTES, DeliveryNote, Facts, FactsWanted, Known, Receipt, Shelved, Stranger, Tap, route_field
 
 
 class LineProtocol:
@@ -259,10 +259,56 @@ class FakeEvidenceTable:
         return fail(EvidenceAwayError("away")) if self.is_away else succeed(result)
 
 
+class FakeDepot:
+    """Has the files that whoever tests it gives it; answers at once unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.next: dict[Device, Shelved] = {}
+        self.bytes: dict[str, bytes] = {}
+        self.error: Exception | None = None
+        self.wondered: list[Sequence[Device]] = []
+        self.asked: list[Sequence[Device]] = []
+        self.reads: list[tuple[str, int]] = []
+        self.notes: list[DeliveryNote] = []
+        self.held: list[tuple[Deferred[bytes | None], bytes | None]] | None = None
+        """Slices that were read and are not handed over; None to do that at once."""
+
+    def is_marked(self, devices: Sequence[Device]) -> Deferred[list[bool]]:
+        self.wondered.append(devices)
+        return self._answer([device in self.next for device in devices])
+
+    def next_offers(self, devices: Sequence[Device]) -> Deferred[list[Shelved | None]]:
+        self.asked.append(devices)
+        return self._answer([self.next.get(device) for device in devices])
+
+    def read_slice(self, sha256: str, offset: int) -> Deferred[bytes | None]:
+        self.reads.append((sha256, offset))
+        whole = self.bytes.get(sha256)
+        data = None if whole is None else whole[offset : offset + SLICE_BYTES]
+        if self.held is None:
+            return self._answer(data)
+        self.held.append((Deferred(), data))
+        return self.held[-1][0]
+
+    def hand_over(self) -> None:
+        """Let what was held go, and what that brings about wait again."""
+        held, self.held = self.held or [], []
+        for waiting, data in held:
+            waiting.callback(data)
+
+    def note(self, notes: Sequence[DeliveryNote]) -> Deferred[None]:
+        if self.error is None:
+            self.notes += notes
+        return self._answer(None)
+
+    def _answer(self, result: Any) -> Deferred[Any]:
+        return fail(self.error) if self.error is not None else succeed(result)
+
+
 class House:
     """A gateway on a fake clock with a fake publisher."""
 
-    def __init__(self, protocol: LineProtocol | None = None, **settings: Any) -> None:
+    def __init__(self, protocol: Any = None, **settings: Any) -> None:
         self.clock = Clock()
         self.publisher = FakePublisher()
         self.protocol = protocol or LineProtocol()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from zlib import crc32
 
-from protocols import Event, Message, Moment
+from protocols import Event, Message, Moment, Offer
 from protocols.native import NATIVE
 from protocols.native.codec import NativeCodec
 from protocols.native.frame import frame
@@ -33,6 +34,15 @@ def body(kind: str, **fields: Any) -> bytes:
     row = next(row for row in MESSAGES.values() if row.name == kind)
     layout = row.layouts[EDITION]
     return layout.build({"extra": b"", **fields})
+
+
+def offer(file: int, data: bytes, version: str, sent: int = 0) -> Offer:
+    return Offer(3, file, len(data), crc32(data), "firmware", version, "", sent)
+
+
+def offered(file: int, data: bytes, version: str) -> bytes:
+    """The payload of an offer."""
+    return body("offer", file=file, size=len(data), crc32=crc32(data), name="firmware", version=version)
 
 
 def up(kind: str, payload: bytes, sequence: int = 1) -> bytes:

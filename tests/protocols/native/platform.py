@@ -8,7 +8,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from protocols import Malformed, Message, Outcome, Report, Send
+from protocols import Malformed, Message, Outcome, Report, Send, Wanted
 from protocols.native import NATIVE
 from protocols.native.codec import NativeCodec
 from protocols.native.messages import DATA_HEAD_BYTES
@@ -30,6 +30,8 @@ class Platform:
         self.damaged: set[str] = set()
         self.down: dict[str, list[tuple[str, bytes]]] = {}
         """Messages to send when one of this kind has been stored, by kind; each time again."""
+        self.shelf: dict[int, bytes] = {}
+        """Files that devices may ask for, by number."""
         self.messages: list[Message] = []
         self.reports: dict[tuple[datetime | None, bytes], Report] = {}
         self.links = 0
@@ -101,6 +103,8 @@ class Platform:
         if isinstance(event, Malformed):
             self.malformed[event.cause] += 1
             return True
+        if isinstance(event, Wanted):
+            (event,) = codec.hand_out(event, self.shelf[event.file][event.offset : event.offset + event.length], 0.0)
         if isinstance(event, Send):
             self._chunks += 1
             if self.cut_chunks and self._chunks == self.cut_chunks:

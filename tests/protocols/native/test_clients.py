@@ -12,7 +12,7 @@ import pytest
 from protocols.native import NATIVE
 from protocols.native.sensors import Sensors
 from tests.clients import NAMES, compiled, environment, example
-from tests.protocols.native.frames import HERE
+from tests.protocols.native.frames import HERE, offered
 from tests.protocols.native.platform import Platform
 
 ANSWER_MS = 400
@@ -173,9 +173,9 @@ def test_commands_are_done_once_and_answered_each_time(client: list[str], tmp_pa
 
 def test_firmware_goes_on_where_it_was_after_the_link_was_lost(client: list[str], tmp_path: Path) -> None:
     firmware = noise(40_000)
-    fields = {"file": 12, "name": "firmware", "version": "1.3.0", "data": firmware}
     with Platform() as platform:
-        platform.down = {"describe": [("offer", NATIVE.build("offer", fields))]}
+        platform.shelf[12] = firmware
+        platform.down = {"describe": [("offer", offered(12, firmware, "1.3.0"))]}
         platform.cut_chunks = 7
         run = Run(client, tmp_path, platform, picture(), seconds=0.4)
     assert (run.status, platform.links) == (0, 2), run.errors
@@ -193,8 +193,8 @@ def test_firmware_that_is_damaged_on_the_device_is_told_of(client: list[str], tm
     firmware = noise(5_000)
     (tmp_path / "state.firmware").write_bytes(b"\0" * 1000)
     with Platform() as platform:
-        fields = {"file": 12, "name": "firmware", "version": "1.3.0", "data": firmware}
-        platform.down = {"describe": [("offer", NATIVE.build("offer", fields))]}
+        platform.shelf[12] = firmware
+        platform.down = {"describe": [("offer", offered(12, firmware, "1.3.0"))]}
         run = Run(client, tmp_path, platform, picture(), seconds=0.4)
     assert run.status == 0
     assert [report.values["status"] for report in platform.of("result")] == ["damaged"]

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols import Malformed, Message, Outcome, Send
+from protocols import FileResult, FileStatus, Malformed, Message, Outcome, Send, Wanted
 from protocols.native import NATIVE
 from protocols.native.codec import LEAST_PAYLOAD_BYTES, MAX_CHUNKS_A_READ
-from protocols.native.downloads import MAX_OFFER_BYTES, OFFER_SECONDS
 from protocols.native.frame import MAX_PAYLOAD_BYTES, frame, open_frame
 from protocols.native.messages import CHUNK, COMMAND, EDITION, MESSAGES, OFFER, PONG
 from tests.protocols.native.frames import (
@@ -23,6 +22,7 @@ from tests.protocols.native.frames import (
     body,
     hello,
     moment,
+    offer,
     online,
     only,
     reading,
@@ -32,7 +32,7 @@ from tests.protocols.native.frames import (
 )
 
 FIRMWARE = bytes(range(256)) * 40
-OFFERED = NATIVE.build("offer", {"file": 5, "name": "firmware", "version": "2.0", "data": FIRMWARE})
+OFFERED = offer(5, FIRMWARE, "2.0")
 HEAD = bytes.fromhex("010200")
 
 
@@ -190,80 +190,62 @@ def test_too_many_names_are_kept_out_of_heads() -> None:
 
 def test_an_offered_file_is_handed_out_piece_by_piece() -> None:
     codec = online(payload=MAX_PAYLOAD_BYTES)
-    head = bytes.fromhex("010ff0")
-    kind, _, offer = answer(codec.send(head, OFFER, OFFERED))
-    assert (kind, offer.file, offer.size, offer.crc32, offer.data) == (OFFER, 5, len(FIRMWARE), crc32(FIRMWARE), b"")
-    assert (offer.name, offer.version) == ("firmware", "2.0")
+    (event,) = codec.offer(bytes.fromhex("010ff0"), OFFERED, 0.0)
+    assert isinstance(event, Send)
+    kind, _, told = answer(event.data)
+    assert (kind, told.file, told.size, told.crc32) == (OFFER, 5, len(FIRMWARE), crc32(FIRMWARE))
+    assert (told.name, told.version, told.extra) == ("firmware", "2.0", b"")
     found = b""
     while len(found) < len(FIRMWARE):
-        (event,) = codec.receive(get(len(found), 3000), 0.0)
-        offset, data = chunk(event)
-        assert offset == len(found)
-        found += data
+        (wanted,) = codec.receive(get(len(found), 3000), 0.0)
+        assert isinstance(wanted, Wanted)
+        assert (wanted.identity, wanted.file, wanted.offset, wanted.length) == (IDENTITY, 5, len(found), 3000)
+        (event,) = codec.hand_out(wanted, FIRMWARE[wanted.offset : wanted.offset + wanted.length], 0.0)
+        assert chunk(event)[0] == len(found)
+        found += chunk(event)[1]
     assert found == FIRMWARE
-    assert chunk(codec.receive(get(len(FIRMWARE)), 0.0)[0]) == (len(FIRMWARE), b"")
-    assert chunk(codec.receive(get(0, file=6), 0.0)[0]) == (0, b"")
+    (wanted,) = codec.receive(get(0, file=6), 0.0)
+    assert isinstance(wanted, Wanted)
+    (event,) = codec.hand_out(wanted, b"", 0.0)
+    assert chunk(event) == (0, b"")
 
 
-def test_a_chunk_is_no_longer_than_the_device_takes() -> None:
+def test_a_chunk_is_no_longer_than_the_device_takes_and_answers_its_request() -> None:
     codec = online(payload=200)
-    codec.send(HEAD, OFFER, OFFERED)
-    (event,) = codec.receive(get(0, 4000), 0.0)
-    assert len(chunk(event)[1]) == 200 - 8
+    (wanted,) = codec.receive(get(0, 4000, sequence=77), 0.0)
+    assert isinstance(wanted, Wanted)
+    assert wanted.length == 200 - 8
+    (event,) = codec.hand_out(wanted, FIRMWARE[:192], 0.0)
+    assert isinstance(event, Send)
+    assert open_frame(event.data)[1] == 77
 
 
-@pytest.mark.parametrize(("status", "is_kept"), [("done", False), ("damaged", False), ("unknown", False), ("busy", True)])
-def test_an_offer_is_dropped_when_it_is_settled(status: str, is_kept: bool) -> None:
-    codec = online()
-    codec.send(HEAD, OFFER, OFFERED)
-    for answered, id in (("command", 5), ("offer", 6)):
-        codec.receive(up("result", body("result", stamp=NOON, answered=answered, id=id, status="done", returned=[])), 0.0)
-    assert codec.deadline is not None
-    codec.receive(up("result", body("result", stamp=NOON, answered="offer", id=5, status=status, returned=[])), 0.0)
-    assert (codec.deadline is not None) is is_kept
-    assert bool(chunk(codec.receive(get(0), 0.0)[0])[1]) is is_kept
-
-
-def test_an_offer_is_dropped_when_nobody_asks_for_it() -> None:
-    codec = online()
-    codec.receive(up("ping", b""), 50.0)
-    codec.send(HEAD, OFFER, OFFERED)
-    assert codec.deadline == 50.0 + OFFER_SECONDS
-    codec.receive(get(0), 100.0)
-    assert codec.deadline == 100.0 + OFFER_SECONDS
-    assert codec.wake(99.0) == []
-    assert codec.deadline is not None
-    codec.wake(100.0 + OFFER_SECONDS)
-    assert codec.deadline is None
-    assert chunk(codec.receive(get(0), 701.0)[0]) == (0, b"")
-
-
-def test_an_offer_ends_with_its_link_and_with_another_login() -> None:
-    codec = online()
-    codec.send(HEAD, OFFER, OFFERED)
-    codec.receive(hello(), 0.0)
-    assert codec.deadline is None
-    codec.send(HEAD, OFFER, OFFERED)
-    assert codec.end() == []
-    assert codec.deadline is None
+def test_an_offer_that_the_device_could_not_read_is_not_made() -> None:
+    codec = online(payload=64)
+    with pytest.raises(ValueError, match="where the device takes 64"):
+        codec.offer(bytes.fromhex("010040"), OFFERED._replace(version="2" * 60), 0.0)
 
 
 @pytest.mark.parametrize(
-    "change", [{"size": 1}, {"crc32": 1}, {"data": b""}, {"data": bytes(MAX_OFFER_BYTES + 1)}], ids=lambda one: next(iter(one))
+    ("status", "expected"),
+    [
+        ("done", FileResult(5, FileStatus.DONE)),
+        ("damaged", FileResult(5, FileStatus.FAILED, "damaged")),
+        ("busy", FileResult(5, FileStatus.LATER, "busy")),
+        (77, FileResult(5, FileStatus.FAILED, "77")),
+    ],
 )
-def test_an_offer_of_another_file_than_it_says_is_refused(change: dict[str, Any]) -> None:
+def test_a_result_says_what_became_of_a_file(status: str | int, expected: FileResult) -> None:
     codec = online()
-    fields = {"file": 5, "size": len(FIRMWARE), "crc32": crc32(FIRMWARE), "name": "", "version": "", "data": FIRMWARE, **change}
-    with pytest.raises(ValueError, match="a file of"):
-        codec.send(HEAD, OFFER, body("offer", **fields))
-    assert codec.deadline is None
-    with pytest.raises(ValueError, match="offer: "):
-        codec.send(HEAD, OFFER, b"\0")
+    for answered, found in (("offer", expected), ("command", None)):
+        sent = up("result", body("result", stamp=NOON, answered=answered, id=5, status=status, returned=[]))
+        (message,) = codec.receive(sent, 0.0)
+        assert isinstance(message, Message)
+        assert [report.file_result for report in NATIVE.decode(message).reports] == [found]
 
 
 def test_of_a_flood_of_requests_a_few_are_answered() -> None:
     codec = online()
-    codec.send(HEAD, OFFER, OFFERED)
     assert len(codec.receive(get(0) * (MAX_CHUNKS_A_READ + 5), 0.0)) == MAX_CHUNKS_A_READ
     (event,) = codec.receive(up("get", b"\0"), 0.0)
     assert isinstance(event, Malformed)

@@ -28,7 +28,7 @@ from protocols.native.messages import (
     WELCOME_RESULTS,
 )
 from protocols.native.options import Options
-from tests.protocols.native.frames import NOON, NOON_MS, body, hello, moment, online, reading, readings, up
+from tests.protocols.native.frames import NOON, NOON_MS, body, hello, moment, offered, online, reading, readings, up
 from tests.protocols.native.platform import Platform
 
 PAGE = (Path(__file__).parents[3] / "docs/native.md").read_text("utf-8")
@@ -55,7 +55,7 @@ READINGS = readings(
     sequence=2,
 )
 COMMANDED = NATIVE.build("command", {"id": 7, "name": "relay", "arguments": {"on": True}})
-OFFERED = NATIVE.build("offer", {"file": 5, "name": "firmware", "version": "1.3.0", "data": b"12345678"})
+OFFERED = offered(5, b"12345678", "1.3.0")
 RETURNED = [{"name": "on", "type": "true", "value": None}]
 FRAMES: dict[str, bytes] = {
     "hello": hello(0, payload=1024, token=b"secret"),

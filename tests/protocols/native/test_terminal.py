@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from protocols import Acked, Camera, Made, Message, Moment, Outcome, Send
+from protocols import Acked, Camera, FileResult, FileStatus, Made, Message, Moment, Outcome, Send, Wanted
 from protocols.native import NATIVE
 from protocols.native.codec import NativeCodec
 from protocols.native.frame import frame
@@ -13,12 +13,12 @@ from protocols.native.messages import COMMAND, DATA_HEAD_BYTES, OFFER
 from protocols.native.terminal import NativeTerminal
 from protocols.picture import jpeg
 from protocols.report import Report, digest
-from tests.protocols.native.frames import HERE, NOON
+from tests.protocols.native.frames import HERE, NOON, offer, offered
 
 IDENTITY = NATIVE.simulated_identity(3)
 HEAD = bytes.fromhex("010ff0")
 FIRMWARE = bytes(range(256)) * 50
-OFFERED = NATIVE.build("offer", {"file": 5, "name": "firmware", "version": "2.0", "data": FIRMWARE})
+OFFER_OF_IT = offer(5, FIRMWARE, "2.0")
 
 
 class Talk:
@@ -36,6 +36,8 @@ class Talk:
         while data:
             down = b""
             for event in self.codec.receive(data, 0.0):
+                if isinstance(event, Wanted):
+                    (event,) = self.codec.hand_out(event, FIRMWARE[event.offset : event.offset + event.length], 0.0)
                 assert isinstance(event, (Message, Send))
                 if isinstance(event, Send):
                     down += event.data
@@ -69,6 +71,12 @@ class Talk:
             messages += len(self.up(data))
             waiting = waiting[count:]
         return messages
+
+    def offer(self) -> bytes:
+        """Offer the firmware; what the device says at once."""
+        (event,) = self.codec.offer(HEAD, OFFER_OF_IT, 0.0)
+        assert isinstance(event, Send)
+        return self.down(event.data)
 
     def command(self, name: str, **arguments: object) -> dict[str, object]:
         body = NATIVE.build("command", {"id": len(self.stored), "name": name, "arguments": arguments})
@@ -191,36 +199,53 @@ def test_a_command_that_comes_again_is_not_done_again(talk: Talk) -> None:
 
 
 def test_firmware_is_loaded_and_told_with_the_next_login(talk: Talk) -> None:
-    talk.up(talk.down(talk.codec.send(HEAD, OFFER, OFFERED)))
+    talk.up(talk.offer())
     result = talk.stored[-1]
     assert (result.kind, result.values["answered"], result.values["status"]) == ("result", "offer", "done")
-    assert talk.codec.deadline is None
+    assert talk.terminal.firmware == FIRMWARE
+    assert result.file_result == FileResult(5, FileStatus.DONE)
     again = Talk(talk.terminal)
     again.up(talk.terminal.connect())
     assert again.stored[0].values["software"] == "2.0"
 
 
 def test_firmware_goes_on_where_it_was(talk: Talk) -> None:
-    asked = talk.down(talk.codec.send(HEAD, OFFER, OFFERED))
-    (chunk,) = talk.codec.receive(asked, 0.0)
+    asked = talk.offer()
+    (wanted,) = talk.codec.receive(asked, 0.0)
+    assert isinstance(wanted, Wanted)
+    (chunk,) = talk.codec.hand_out(wanted, FIRMWARE[: wanted.length], 0.0)
     assert isinstance(chunk, Send)
     talk.down(chunk.data)
     assert talk.down(chunk.data) == b"", "the same bytes a second time"
     other = Talk(talk.terminal)
     other.up(talk.terminal.connect())
-    asked = other.down(other.codec.send(HEAD, OFFER, OFFERED))
+    asked = other.offer()
     assert int.from_bytes(asked[7 + 4 : 7 + 8], "big") > 0
     other.up(asked)
     assert other.stored[-1].values["status"] == "done"
 
 
+def test_bytes_that_do_not_come_are_asked_for_again_with_a_heartbeat(talk: Talk) -> None:
+    asked = talk.offer()
+    assert len(talk.terminal.heartbeat()) == 9, "they may be on their way"
+    again = talk.terminal.heartbeat()
+    assert again[9:][7:-2] == asked[7:-2]
+    talk.up(again)
+    assert talk.terminal.firmware == FIRMWARE
+    assert len(talk.terminal.heartbeat()) == 9
+    talk.offer()
+    talk.terminal.heartbeat()
+    talk.terminal.connect()
+    assert len(talk.terminal.heartbeat()) == 9, "on another link it waits for the offer"
+
+
 def test_firmware_with_another_check_is_damaged(talk: Talk) -> None:
-    wire = bytearray(talk.codec.send(HEAD, OFFER, OFFERED)[7:-2])
+    wire = bytearray(offered(5, FIRMWARE, "2.0"))
     wire[11] ^= 1
     talk.up(talk.down(frame(OFFER, 1, bytes(wire))))
     assert talk.stored[-1].values["status"] == "damaged"
     assert talk.terminal.software == "1.0.0"
-    too_long = NATIVE.build("offer", {"file": 6, "size": 1 << 30, "crc32": 0, "name": "", "version": "", "data": b""})
+    too_long = NATIVE.build("offer", {"file": 6, "size": 1 << 30, "crc32": 0, "name": "", "version": ""})
     talk.up(talk.down(frame(OFFER, 1, too_long)))
     assert talk.stored[-1].values["status"] == "wrong"
 

@@ -1,0 +1,164 @@
+"""The life of a delivery: a file that is offered to a device, gone down piece by piece, and ended by the device's own word.
+
+    offer ─▶ offered ── bytes went down ─▶ fetching ─┬─ the device says so ─▶ done, failed
+               │  ▲                           │      └─ nothing comes of 20 offers ─▶ failed
+               │  └── the device says: later ─┘
+               └────────── cancel ────────────┴─────▶ cancelled
+
+Whatever is to be told to a gateway goes by ``due_at``, in the transaction that changes the row, and a worker's sweep: so it
+is not lost between database and broker. A device gets one file at a time, the one first that was offered first.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+
+from protocols.download import FileResult, FileStatus
+from store.json_text import plain_text
+from store.models import IDENTITY_LENGTH, NAME_LENGTH, Delivery, Device, File
+from store.rows import is_name
+
+AGAIN = timedelta(minutes=10)
+"""How often an open delivery is looked at, for what no event tells of."""
+LATER = timedelta(minutes=1)
+"""When a device that was busy is asked again."""
+RESULT_WAIT = timedelta(minutes=10)
+"""How long the device's word is waited for after all has gone down: it may have to start anew first."""
+MOST_TRIES = 20
+"""Offers of which nothing comes, before the device is taken for one that does not know what to do with them."""
+
+
+class GoneError(Exception):
+    """A file that was removed."""
+
+
+class Noted(NamedTuple):
+    """What a gateway has seen of a delivery."""
+
+    delivery: int
+    sent: int
+    fault: str
+
+
+def offer(file: File, devices: Iterable[Device], by: str, now: datetime) -> list[Delivery]:
+    """Give a file to devices. One that is to get it already has one delivery of it; which is then given back.
+
+    Raises: GoneError
+    """
+    if file.removed_at is not None:
+        raise GoneError
+    wanted = list(devices)
+    new = [Delivery(device=device, file=file, by=by, created_at=now, touched_at=now, due_at=now) for device in wanted]
+    Delivery.objects.bulk_create(new, ignore_conflicts=True, batch_size=500)
+    return list(_open().filter(file=file, device__in=wanted).order_by("id"))
+
+
+def cancel_all(file: File, reason: str, now: datetime) -> int:
+    """End all deliveries of a file that have not ended; how many those were."""
+    ids = list(_open().filter(file=file).values_list("id", flat=True))
+    with transaction.atomic():
+        return _end(_locked(ids), Delivery.State.CANCELLED, reason, now)
+
+
+def cancel(id: int, now: datetime) -> bool:
+    """End a delivery, if it has not ended; whether it had not."""
+    return bool(_end(_open().filter(id=id), Delivery.State.CANCELLED, "", now))
+
+
+def settle(results: Sequence[tuple[int, FileResult]], now: datetime) -> None:
+    """Write down what devices, by their rows, say of files. What is said of a file that is not under way changes nothing."""
+    meant = [(delivery, result) for device, result in results if (delivery := _meant(device, result))]
+    for delivery, result in sorted(meant, key=lambda told: told[0].id):
+        told, reason = _open().filter(id=delivery.id), plain_text(result.reason)[:NAME_LENGTH]
+        match result.status:
+            case FileStatus.DONE:
+                _end(told, Delivery.State.DONE, "", now, sent_bytes=delivery.file.size)
+            case FileStatus.FAILED:
+                _end(told, Delivery.State.FAILED, reason, now)
+            case FileStatus.LATER:
+                told.update(reason=reason, touched_at=now, due_at=now + LATER)
+
+
+def note(noted: Iterable[Noted], now: datetime) -> None:
+    """Bring deliveries up to what gateways have seen of them. Idempotent, and in any order."""
+    for one in sorted(noted):
+        known = _open().filter(id=one.delivery)
+        if one.fault:
+            _end(known, Delivery.State.FAILED, plain_text(one.fault)[:NAME_LENGTH], now)
+            continue
+        known.filter(sent_bytes__lt=one.sent).update(
+            state=Delivery.State.FETCHING, reason="", sent_bytes=one.sent, tries=0, touched_at=now
+        )
+
+
+def take_next(protocol: str, identities: Iterable[str], now: datetime) -> dict[str, Delivery]:
+    """By device, the delivery that is its turn now, for a gateway to offer. Of one that comes to nothing time and again, none."""
+    names = [identity for identity in identities if is_name(identity, IDENTITY_LENGTH)]
+    found = _open().filter(device__protocol=protocol, device__identity__in=names)
+    first: dict[str, Delivery] = {}
+    for delivery in found.select_related("device", "file").order_by("id"):
+        first.setdefault(delivery.device.identity, delivery)
+    taken = {identity: delivery for identity, delivery in first.items() if not _is_awaited(delivery, now)}
+    with transaction.atomic():
+        rows = _locked(delivery.id for delivery in taken.values())
+        rows.update(tries=F("tries") + 1)
+        _end(rows.filter(tries__gt=MOST_TRIES), Delivery.State.FAILED, f"offered {MOST_TRIES} times, nothing came of it", now)
+    return {identity: delivery for identity, delivery in taken.items() if delivery.tries < MOST_TRIES}
+
+
+def due(now: datetime, limit: int) -> list[Delivery]:
+    """Deliveries that workers are to look at."""
+    return list(Delivery.objects.filter(due_at__lte=now).select_related("device", "file").order_by("due_at", "id")[:limit])
+
+
+def seen(deliveries: Sequence[Delivery], now: datetime) -> None:
+    """Workers have looked at these. What has changed since is due still."""
+    by_due: dict[datetime | None, list[int]] = defaultdict(list)
+    for delivery in deliveries:
+        by_due[delivery.due_at].append(delivery.id)
+    for due_at, ids in by_due.items():
+        Delivery.objects.filter(id__in=ids, due_at=due_at).exclude(state__in=Delivery.OPEN).update(due_at=None)
+        with transaction.atomic():
+            _locked(ids).filter(due_at=due_at).update(due_at=now + AGAIN)
+
+
+def waiting(devices: Iterable[int]) -> set[int]:
+    """Those of the devices that have something open."""
+    return set(_open().filter(device_id__in=list(devices)).values_list("device_id", flat=True))
+
+
+def _open() -> QuerySet[Delivery]:
+    return Delivery.objects.filter(state__in=Delivery.OPEN)
+
+
+def _meant(device: int, result: FileResult) -> Delivery | None:
+    """Which delivery a device speaks of: one that was handed to a gateway, and the first if it does not name its file."""
+    found = _open().filter(Q(tries__gt=0) | Q(sent_bytes__gt=0), device_id=device)
+    if result.file is not None:
+        found = found.filter(file_id=result.file)
+    return found.select_related("file").order_by("id").first()
+
+
+def _locked(ids: Iterable[int]) -> QuerySet[Delivery]:
+    """These deliveries, as far as they are open, kept from others until the transaction ends.
+
+    In the order of their ids, as devices' results are written in: who waits for whom is never a ring.
+    """
+    rows = _open().filter(id__in=list(ids))
+    list(rows.select_for_update().order_by("id").values_list("id", flat=True))
+    return rows
+
+
+def _end(deliveries: QuerySet[Delivery], state: Delivery.State, reason: str, now: datetime, **fields: int) -> int:
+    return deliveries.update(state=state, reason=reason, ended_at=now, touched_at=now, due_at=now, **fields)
+
+
+def _is_awaited(delivery: Delivery, now: datetime) -> bool:
+    """Whether all of it has gone down, and the device may be about to say what became of it."""
+    return delivery.sent_bytes >= delivery.file.size and delivery.touched_at > now - RESULT_WAIT

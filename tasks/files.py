@@ -1,0 +1,202 @@
+"""Files of the platform on their way to devices: which one is whose turn, its bytes, and what has become of it.
+
+gateway -> next_offers([(protocol, identity), ...])   by way of the broker, as all that follows
+gateway -> read_slice(sha256, offset)                 128 KiB, which it keeps for all who ask for the same
+gateway -> note([(delivery, sent, fault), ...])
+worker  -> sweep, every few seconds                   what has changed: Redis and the gateways that have the devices are told
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from celery.exceptions import Reject
+from celery.signals import worker_ready
+from django.db import DatabaseError, InterfaceError, connection
+from kombu.exceptions import OperationalError
+from redis import RedisError
+
+from protocols import Carrier, Offer
+from store import deliveries
+from store.deliveries import Noted
+from store.files import file_path
+from store.media.folder import MediaFolder
+from store.models import Delivery
+from tasks.celery import app, protocols, settings
+from tasks.connection import redis
+from tasks.contract import (
+    FILES_FIELD,
+    FILES_SWEEP_TASK,
+    FILES_WAITING,
+    MEDIA_QUEUE,
+    NOTE_TASK,
+    OFFERS_TASK,
+    ROUTES,
+    SLICE_BYTES,
+    SLICE_TASK,
+    BadPayloadError,
+    FilesWaiting,
+    Shelved,
+    asked_devices,
+    pack_files_waiting,
+    read_notes,
+    route_field,
+)
+from tasks.mailboxes import post
+
+log = logging.getLogger(__name__)
+
+SOFT_TIME_LIMIT_SECONDS = 20
+"""All of it takes milliseconds. Whoever asks has asked again by then."""
+TIME_LIMIT_SECONDS = 30
+SWEEP_SECONDS = 5
+DELIVERIES_A_SWEEP = 500
+_SHA256 = re.compile("[0-9a-f]{64}")
+_Checked = TypeVar("_Checked")
+_LIMITS: dict[str, Any] = {"soft_time_limit": SOFT_TIME_LIMIT_SECONDS, "time_limit": TIME_LIMIT_SECONDS}
+
+
+@app.task(name=OFFERS_TASK, **_LIMITS)
+def next_offers(devices: list[Any]) -> list[Shelved | None]:
+    """Of each device the file that is its turn, in their order; None for one that has nothing to get now.
+
+    Not quite idempotent: it counts how often each is told. Bounded by the number of devices that may be asked for at once,
+    and by the limits above. A payload that is none of ours is dropped.
+    """
+    asked = _checked(asked_devices, devices)
+    identities: dict[str, list[str]] = defaultdict(list)
+    for protocol, identity in asked:
+        identities[protocol].append(identity)
+    now = datetime.now(UTC)
+    with _database():
+        turns = {protocol: deliveries.take_next(protocol, names, now) for protocol, names in identities.items()}
+    return [_shelved(turns[protocol].get(identity)) for protocol, identity in asked]
+
+
+@app.task(name=SLICE_TASK, **_LIMITS)
+def read_slice(sha256: str, offset: int) -> bytes | None:
+    """Bytes of a file from an offset on, as many as a slice has, fewer at its end; None if there is no such file.
+
+    Idempotent: it only reads. Bounded by a slice. A payload that is none of ours is dropped.
+    """
+    if not (isinstance(sha256, str) and _SHA256.fullmatch(sha256) and type(offset) is int and 0 <= offset < 1 << 63):
+        log.error("dropped a bad payload: not a file and an offset")
+        raise Reject("not a file and an offset", requeue=False)
+    root = settings.effective_media_folder
+    try:
+        with file_path(MediaFolder(root), sha256).open("rb") as file:
+            file.seek(offset)
+            return file.read(SLICE_BYTES)
+    except FileNotFoundError:
+        if not root.is_dir():
+            # It is the disk that is not there: no delivery fails for that.
+            raise
+        return None
+
+
+@app.task(name=NOTE_TASK, **_LIMITS)
+def note(notes: list[Any]) -> None:
+    """Write down how far deliveries are.
+
+    Idempotent: what is behind what is known changes nothing. Bounded by the number of notes that may come at once, and by
+    the limits above. A payload that is none of ours is dropped.
+    """
+    noted = [Noted(*one) for one in _checked(read_notes, notes)]
+    with _database():
+        deliveries.note(noted, datetime.now(UTC))
+
+
+@app.task(name=FILES_SWEEP_TASK, **_LIMITS)
+def sweep() -> None:
+    """Tell Redis and gateways what has changed of deliveries.
+
+    Idempotent, and several may run at once: whoever is told twice asks twice. Bounded by the number of deliveries a sweep,
+    and by the limits above. While database or Redis are away, what has changed stays due.
+    """
+    try:
+        now = datetime.now(UTC)
+        found = deliveries.due(now, DELIVERIES_A_SWEEP)
+        if found:
+            _refuse_where_none_are_carried(found, now)
+            _tell(found)
+            deliveries.seen(found, now)
+    except (DatabaseError, InterfaceError, RedisError) as error:
+        connection.close()
+        log.error("files not announced, will try again", extra={"cause": f"{type(error).__name__}: {str(error).splitlines()[:1]}"})
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _refuse_where_none_are_carried(found: Sequence[Delivery], now: datetime) -> None:
+    carry = {name for name, protocol in protocols.items() if isinstance(protocol.codec(), Carrier)}
+    in_vain = [delivery for delivery in found if delivery.device.protocol not in carry]
+    faults = [Noted(delivery.id, 0, f"{delivery.device.protocol} devices take no files") for delivery in in_vain]
+    deliveries.note(faults, now)
+
+
+def _tell(found: Sequence[Delivery]) -> None:
+    """Raises: redis.RedisError"""
+    devices = {delivery.device_id: FilesWaiting(delivery.device.protocol, delivery.device.identity) for delivery in found}
+    waiting = deliveries.waiting(devices)
+    fields = {id: route_field(*device) for id, device in devices.items()}
+    pipeline = redis().pipeline(transaction=False)
+    for id, field in fields.items():
+        (pipeline.sadd if id in waiting else pipeline.srem)(FILES_WAITING, field)
+    pipeline.hmget(ROUTES, list(fields.values()))
+    gateways: dict[str, list[FilesWaiting]] = defaultdict(list)
+    for route, device in zip(pipeline.execute()[-1], devices.values(), strict=True):
+        if route is not None:
+            gateways[route.decode().partition(" ")[0]].append(device)
+    for gateway, told in gateways.items():
+        post(gateway, FILES_FIELD, pack_files_waiting(told))
+
+
+def _shelved(delivery: Delivery | None) -> Shelved | None:
+    if delivery is None:
+        return None
+    file = delivery.file
+    # One of which all has gone down, and nothing came, begins anew.
+    sent = delivery.sent_bytes if delivery.sent_bytes < file.size else 0
+    offer = Offer(delivery.id, file.id, file.size, file.crc32, file.name, file.version, file.maker, sent)
+    return Shelved(offer, file.sha256)
+
+
+def _checked(check: Callable[[Any], _Checked], payload: Any) -> _Checked:
+    """Raises: Reject"""
+    try:
+        return check(payload)
+    except BadPayloadError as error:
+        log.error("dropped a bad payload: %s", error)
+        raise Reject(str(error), requeue=False) from error
+
+
+@contextmanager
+def _database() -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        # As with batches: after a failover, or a time limit between a statement and its answer, it must not be used again.
+        connection.close()
+        raise
+
+
+@worker_ready.connect
+def _sweep_regularly(sender: Any, **_: Any) -> None:
+    """A worker that takes the queue asks for a sweep now and then."""
+    if MEDIA_QUEUE in sender.app.amqp.queues.consume_from:
+        _ask_for_sweep()
+        sender.timer.call_repeatedly(SWEEP_SECONDS, _ask_for_sweep)
+
+
+def _ask_for_sweep() -> None:
+    try:
+        app.send_task(FILES_SWEEP_TASK, retry=False, expires=SWEEP_SECONDS)
+    except (OperationalError, OSError) as error:
+        log.warning("no sweep of files asked for", extra={"cause": type(error).__name__})

@@ -1,0 +1,188 @@
+"""The life of a delivery, and what ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from protocols import FileResult, FileStatus
+from store import deliveries
+from store.bulk import write
+from store.deliveries import LATER, GoneError, Noted
+from store.models import Delivery, Device, File, Report
+from tests.processes import wait_until
+from tests.records import NOON, anybody, incoming, minutes, report
+
+pytestmark = pytest.mark.usefixtures("database_url")
+
+DONE = FileResult(None, FileStatus.DONE)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def file(version: str = "1", **fields: Any) -> File:
+    return File.objects.create(name="firmware", version=version, size=1000, sha256="a" * 64, crc32=1, **fields)
+
+
+def device(identity: str = "1") -> Device:
+    return Device.objects.get_or_create(protocol="fake", identity=identity)[0]
+
+
+def handed(given: File, identity: str = "1") -> Delivery:
+    """A delivery that was handed to a gateway."""
+    (delivery,) = deliveries.offer(given, [device(identity)], "me", now())
+    deliveries.take_next("fake", [identity], now())
+    return delivery
+
+
+def say(*results: FileResult, identity: str = "1", at: float = 0) -> None:
+    """A device's reports that say what became of files."""
+    reports = [report(b"result", NOON + minutes(at + place), kind="result") for place in range(len(results))]
+    for one, result in zip(reports, results, strict=True):
+        one.file_result = result
+    write([incoming(*reports, identity=identity)], is_open=anybody)
+
+
+def states() -> list[tuple[str, str]]:
+    return list(Delivery.objects.order_by("id").values_list("state", "reason"))
+
+
+def test_a_device_s_word_ends_its_delivery_with_the_report() -> None:
+    given = file()
+    handed(given)
+    handed(given, "2")
+    say(FileResult(given.id, FileStatus.DONE))
+    say(FileResult(given.id, FileStatus.FAILED, "damaged"), identity="2")
+    assert states() == [("done", ""), ("failed", "damaged")]
+    delivery = Delivery.objects.earliest("id")
+    assert delivery.sent_bytes == 1000
+    assert delivery.ended_at is not None
+    assert delivery.due_at is not None, "gateways are told"
+    assert Report.objects.count() == 2
+
+
+def test_what_is_not_stored_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    handed(file())
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("store.bulk.writer._bring_alarms_forward", fail)
+    with pytest.raises(RuntimeError):
+        say(DONE)
+    assert states() == [("offered", "")]
+
+
+def test_a_result_without_a_number_is_of_the_one_that_was_handed_out() -> None:
+    handed(file("1"))
+    deliveries.offer(file("2"), [device()], "me", now())
+    say(DONE, DONE)
+    assert states() == [("done", ""), ("offered", "")]
+
+
+def test_what_is_said_of_a_file_that_is_not_under_way_changes_nothing() -> None:
+    given, other = file(), file("2")
+    handed(given)
+    handed(given, "2")
+    for result in (FileResult(other.id, FileStatus.DONE), FileResult(1 << 32, FileStatus.DONE)):
+        say(result)
+    say(FileResult(given.id, FileStatus.DONE), identity="3")
+    assert states() == [("offered", "")] * 2
+    say(FileResult(given.id, FileStatus.DONE))
+    say(FileResult(given.id, FileStatus.FAILED, "damaged"), at=1)
+    assert states() == [("done", ""), ("offered", "")], "an end is an end"
+    deliveries.offer(given, [device()], "me", now())
+    say(FileResult(given.id, FileStatus.DONE), at=2)
+    assert states()[-1] == ("offered", ""), "nobody has had it yet"
+
+
+def test_a_device_that_is_busy_is_asked_again_later() -> None:
+    delivery = handed(file())
+    before = now()
+    say(FileResult(None, FileStatus.LATER, "busy"))
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.reason) == ("offered", "busy")
+    assert delivery.due_at is not None
+    assert before + LATER <= delivery.due_at <= now() + LATER
+    deliveries.note([Noted(delivery.id, 10, "")], now())
+    assert states() == [("fetching", "")]
+
+
+def test_a_reason_is_text_that_a_column_takes() -> None:
+    handed(file())
+    say(FileResult(None, FileStatus.FAILED, "\0" + "x" * 1000))
+    assert len(states()[0][1]) == 255
+
+
+def test_a_device_has_a_file_once_at_a_time() -> None:
+    given = file()
+    first = deliveries.offer(given, [device("1"), device("2")], "me", now())
+    again = deliveries.offer(given, [device("2"), device("3")], "me", now())
+    assert (len(first), len(again), Delivery.objects.count()) == (2, 2, 3)
+    assert first[1] == again[0]
+    assert deliveries.cancel(first[0].id, now())
+    assert not deliveries.cancel(first[0].id, now())
+    (anew,) = deliveries.offer(given, [device("1")], "me", now())
+    assert anew.id != first[0].id
+
+
+def test_a_file_that_was_removed_is_offered_to_nobody() -> None:
+    with pytest.raises(GoneError):
+        deliveries.offer(file(removed_at=NOON), [device()], "me", now())
+
+
+def test_with_its_device_a_delivery_goes() -> None:
+    handed(file())
+    device().delete()
+    assert not Delivery.objects.exists()
+
+
+def result_of(delivery: Delivery) -> list[tuple[int, FileResult]]:
+    return [(delivery.device_id, FileResult(delivery.file_id, FileStatus.LATER, "busy"))]
+
+
+def waits() -> bool:
+    """Whether somebody waits for a lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("who", ["sweep", "question", "cancelling"])
+def test_who_writes_many_waits_for_a_batch_and_never_in_a_ring(who: str) -> None:
+    given = file()
+    first, second = handed(given, "1"), handed(given, "2")
+    # In the table, though not by its id, the first one is behind the second now.
+    for delivery in (second, first):
+        Delivery.objects.filter(id=delivery.id).update(due_at=NOON)
+    others: dict[str, Callable[[], object]] = {
+        "sweep": lambda: deliveries.seen(deliveries.due(datetime(2100, 1, 1, tzinfo=UTC), 100), now()),
+        "question": lambda: deliveries.take_next("fake", ["1", "2"], now()),
+        "cancelling": lambda: deliveries.cancel_all(given, "", now()),
+    }
+
+    def run() -> None:
+        try:
+            with connection.cursor() as cursor:
+                # As it may with many rows.
+                cursor.execute("SET enable_indexscan = off")
+            others[who]()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            deliveries.settle(result_of(first), now())
+            other = pool.submit(run)
+            wait_until(waits, "the other waits")
+            deliveries.settle(result_of(second), now())
+        other.result(60)
+    assert {reason for _, reason in states()} == {"" if who == "cancelling" else "busy"}
