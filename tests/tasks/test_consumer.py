@@ -6,6 +6,7 @@ import json
 import pickle
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgpack
 import pytest
@@ -21,6 +22,7 @@ from tasks.contract import (
     DEFAULT_QUEUE,
     INGEST_TASK,
     MOST_DEAD,
+    MOST_DELIVERIES,
     QUEUES,
     REPLY_FIELD,
     SUMMARY_TASK,
@@ -146,6 +148,22 @@ def test_a_worker_of_one_queue_makes_all_of_them(
     with broker_at(rabbitmq_broker_url) as broker:
         # Its own requests for work on the disk and for retention wait for other workers.
         assert [broker.depth(queue) for queue in (*QUEUES, DEAD) if queue != DEFAULT_QUEUE] == [0] * len(QUEUES)
+
+
+def test_a_task_that_comes_back_to_rabbitmq_again_and_again_is_a_dead_letter(
+    rabbitmq_broker_url: str, redis_url: str, sqlite_url: str, start_child: Callable[..., Child]
+) -> None:
+    urls = {"IOTGW_DATABASE_URL": sqlite_url, "IOTGW_REDIS_URL": redis_url, "IOTGW_BROKER_URL": rabbitmq_broker_url}
+    worker = start_worker(start_child, "-Q", "compute", **urls)
+    worker.wait_until(lambda: "ready" in worker.output(), "the worker is ready")
+    with broker_at(rabbitmq_broker_url) as broker, Connection(rabbitmq_broker_url) as connection:
+        broker.send("tasks.results.any", task_id="returned")
+        for _ in range(MOST_DELIVERIES + 1):
+            taken: list[Any] = []
+            wait_until(lambda taken=taken: taken.append(connection.default_channel.basic_get("result")) or taken[-1], "it is there")
+            connection.default_channel.basic_reject(taken[-1].delivery_tag, requeue=True)
+        wait_until(lambda: broker.dead(), "it is a dead letter")
+        assert [(letter.id, letter.queue, letter.reason) for letter in broker.dead()] == [("returned", "result", "delivery_limit")]
 
 
 def test_queues_of_another_kind_end_the_worker_with_what_to_do(
