@@ -60,8 +60,6 @@ class Batch:
     """When the publisher was given it last."""
     since: float = 0.0
     """When the publisher was given it first in this run."""
-    connection: int = 0
-    """Which of the publisher's connections it last left by; 0 for none yet."""
     is_spooled: bool = False
     """Whether the spool has it or was asked to."""
     place: Place | None = None

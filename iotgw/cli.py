@@ -244,6 +244,32 @@ def tap(protocol: DeviceProtocol, identity: str, seconds: float | None, as_json:
         raise click.ClickException(str(error)) from error
 
 
+@main.command()
+@click.option("--again", metavar="ID", help="Have the task with this id tried again.")
+@click.option("--drop", metavar="ID", help="Forget the task with this id.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def dead(again: str | None, drop: str | None, as_json: bool) -> None:
+    """Show tasks that workers refused, the oldest first; they stay. A worker's log says why each was refused."""
+    from iotgw.deadletters import DeadLettersError, dead_letters
+
+    if again and drop:
+        raise click.UsageError("give --again or --drop, not both")
+    try:
+        with dead_letters(_broker_url(_settings())) as letters:
+            if id := again or drop:
+                moved = letters.move(id, again=again is not None)
+                print(f"{moved} {'to be tried again' if again else 'dropped'}")
+                raise SystemExit(0 if moved else 1)
+            found = letters.all()
+    except DeadLettersError as error:
+        raise click.ClickException(str(error)) from error
+    for letter in found:
+        row = {**letter._asdict(), "at": letter.at.isoformat()}
+        print(json.dumps(row) if as_json else "  ".join(map(str, row.values())))
+    if not found and not as_json:
+        print("There are no dead letters.")
+
+
 @main.command("settings")
 @click.option("--markdown", is_flag=True, help="As the table of docs/settings.md.")
 def settings_command(markdown: bool) -> None:
@@ -288,6 +314,11 @@ def _redis_url(settings: Settings) -> str:
 
     is_set = not settings.model_fields_set.isdisjoint(("redis_url", "redis_url_file"))
     return settings.redis_url if is_set else private_redis_url(settings.var) or settings.redis_url
+
+
+def _broker_url(settings: Settings) -> str:
+    """Beside the Redis of :func:`_redis_url`, unless another one is set."""
+    return settings.model_copy(update={"redis_url": _redis_url(settings)}).effective_broker_url
 
 
 def _protocols(settings: Settings) -> dict[str, DeviceProtocol]:

@@ -1,7 +1,8 @@
 """Handing batches and calls to the broker, on a thread of its own.
 
 A publish costs about a millisecond, and as long as the broker wants when it is ill: the event loop must not wait
-for it. One thread and one held producer do it; kombu's connections are not to be shared among threads.
+for it. One thread and one held producer do it; kombu's connections are not to be shared among threads. Which queue
+a task goes to its route says; the first task for it declares the queue, so that it waits for workers yet to come.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import structlog
+from amqp.exceptions import PreconditionFailed
 from celery import Celery
 from kombu import Connection, Producer
 from twisted.internet.defer import Deferred
@@ -18,7 +20,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 from iotgw.batch import Batch
 from iotgw.offload import Call
-from tasks.contract import INGEST_QUEUE, INGEST_TASK, celery_configuration, ingest_payload
+from tasks.contract import INGEST_TASK, OTHER_QUEUE, celery_configuration, ingest_payload, ingest_task_id
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +44,6 @@ class Publisher:
         self._app.conf.update(celery_configuration(broker_url))
         self._connection: Connection | None = None
         self._producer: Producer | None = None
-        self._connections = 0
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     def start(self) -> None:
@@ -74,21 +75,17 @@ class Publisher:
                     self._send_call(job.what)
             except Exception as error:
                 self._disconnect()
-                self._reactor.callFromThread(job.published.errback, error)
+                told = ConnectionError(OTHER_QUEUE) if isinstance(error, PreconditionFailed) else error
+                self._reactor.callFromThread(job.published.errback, told)
             else:
                 self._reactor.callFromThread(job.published.callback, None)
         self._disconnect()
 
     def _send(self, batch: Batch) -> None:
-        if batch.connection == self._connections:
-            # It left by this connection and has no receipt. If its queue was deleted, brokers drop what comes for it
-            # without a word; a new connection declares it anew.
-            self._disconnect()
         self._connect()
-        batch.connection = self._connections
         payload = ingest_payload(batch.id, self._gateway_id, [entry.payload for entry in batch.entries])
-        task_id = f"{batch.id}.{batch.attempts}"
-        self._app.send_task(INGEST_TASK, kwargs=payload, task_id=task_id, queue=INGEST_QUEUE, producer=self._producer, **OPTIONS)
+        task_id = ingest_task_id(batch.id, batch.attempts)
+        self._app.send_task(INGEST_TASK, kwargs=payload, task_id=task_id, producer=self._producer, **OPTIONS)
 
     def _send_call(self, call: Call) -> None:
         self._connect()
@@ -104,7 +101,6 @@ class Publisher:
 
     def _connect(self) -> None:
         if self._producer is None:
-            self._connections += 1
             self._connection = self._app.connection_for_write()
             self._producer = self._app.amqp.Producer(self._connection)
 

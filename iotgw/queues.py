@@ -16,7 +16,7 @@ from celery import Celery
 from kombu import Connection
 from kombu.exceptions import ChannelError
 
-from tasks.contract import QUEUES, celery_configuration
+from tasks.contract import DEAD, QUEUES, celery_configuration
 
 log = structlog.get_logger(__name__)
 
@@ -27,9 +27,9 @@ _ABSENT = (NotFound, ChannelError)
 class Queues:
     """The last known depths. Each value is replaced whole, so that the event loop may read them at any time."""
 
-    def __init__(self, broker_url: str, queues: Sequence[str] = QUEUES) -> None:
+    def __init__(self, broker_url: str, queues: Sequence[str] = (*QUEUES, DEAD)) -> None:
         self.depths: dict[str, int] = {}
-        """Tasks in each queue that no worker has taken yet."""
+        """Tasks in each queue that no worker has taken yet, and dead letters."""
         self.unacked: int | None = None
         """Tasks that workers have taken and not finished, where the broker tells it (Redis)."""
         self.asked_at: float | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 NO_WORKER = (
     "is a worker running that takes the queues ingest, media and default, is it busy, can it reach the database? "
-    "celery -A tasks worker -Q ingest,media,default"
+    "celery -A tasks worker takes all queues"
 )
 
 CLOSED = {

@@ -28,7 +28,6 @@ import redis
 import iotgw
 from iotgw.commands import ENVIRONMENT, command_line
 from settings import Settings
-from tasks.contract import QUEUES
 
 LONGEST_SOCKET_PATH = 100
 """Linux ends the paths of Unix sockets at 107 bytes."""
@@ -258,7 +257,7 @@ def redis_command(folder: Path, socket: Path) -> list[str]:
 
 def worker_command() -> list[str]:
     # SQLite takes one writer at a time: a second process would only wait for the first.
-    options = ["--queues", ",".join(QUEUES), "--concurrency", "1", "--without-gossip", "--without-mingle"]
+    options = ["--concurrency", "1", "--without-gossip", "--without-mingle"]
     return [sys.executable, "-m", "celery", "--quiet", "--app", "tasks", "worker", *options]
 
 

@@ -182,6 +182,10 @@ class Settings(BaseSettings):
     )
     quarantine_retention_days: int = Field(0, ge=0, le=36_500, description="the same for messages in quarantine; 0: for ever")
 
+    worker_memory_bytes: int = Field(
+        1 << 29, ge=0, le=1 << 40, description="a worker's process that holds more after a task is replaced; 0: never"
+    )
+
     control_listen: str = Field(
         "tcp:6880:interface=127.0.0.1", description="endpoint of the control API over HTTP, on loopback; off: none"
     )

@@ -37,7 +37,7 @@ SOFT_TIME_LIMIT_SECONDS = 10
 TIME_LIMIT_SECONDS = 15
 
 
-@app.task(name=ADMISSION_TASK, soft_time_limit=SOFT_TIME_LIMIT_SECONDS, time_limit=TIME_LIMIT_SECONDS)
+@app.task(name=ADMISSION_TASK, retry_on_worker_lost=False, soft_time_limit=SOFT_TIME_LIMIT_SECONDS, time_limit=TIME_LIMIT_SECONDS)
 def look_up(devices: list[Any]) -> list[Known | None]:
     """What is known of devices, in their order; None for one that there is not.
 

@@ -31,7 +31,11 @@ app = Celery(
     fixups=[],
     include=["tasks.ingest", "tasks.admission", "tasks.devices", "tasks.files", "tasks.media", "tasks.replies", "tasks.retention"],
 )
-app.conf.update(celery_configuration(settings.effective_broker_url))
+app.conf.update(
+    celery_configuration(settings.effective_broker_url),
+    worker_consumer="tasks.consumer:Consumer",
+    worker_max_memory_per_child=settings.worker_memory_bytes // 1024 or None,
+)
 
 
 @setup_logging.connect

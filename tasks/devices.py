@@ -24,7 +24,7 @@ CLOCK_OFF = timedelta(days=3)
 off are none."""
 
 
-@app.task(name=SUMMARY_TASK, soft_time_limit=SOFT_TIME_LIMIT_SECONDS, time_limit=TIME_LIMIT_SECONDS)
+@app.task(name=SUMMARY_TASK, retry_on_worker_lost=False, soft_time_limit=SOFT_TIME_LIMIT_SECONDS, time_limit=TIME_LIMIT_SECONDS)
 def summary(protocol: str, identity: str) -> dict[str, Any]:
     """What the database knows of a device: whether it may come in, when it was seen, what it said last, what was unreadable.
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
-from celery.exceptions import Reject, SoftTimeLimitExceeded
+from amqp.exceptions import AMQPError
+from celery import Task
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from django.db import DatabaseError, InterfaceError, connection
+from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from protocols.message import Outcome
@@ -21,16 +24,18 @@ from protocols.versions import versions
 from store.bulk import Incoming, write
 from tasks.admission import is_open
 from tasks.celery import app, protocols, settings
-from tasks.contract import INGEST_TASK, BadPayloadError, IngestMessage, Receipt, ingest_messages
+from tasks.contract import INGEST_TASK, BadPayloadError, IngestMessage, Receipt, ingest_attempt, ingest_messages, ingest_payload
 from tasks.mailboxes import deliver
 from tasks.media import announce
 from tasks.patience import Patience
+from tasks.poison import Notes, Trial
 
 log = logging.getLogger(__name__)
 
 TIME_LIMIT_SECONDS = 120
 """A batch takes well under a second. What takes so long hangs, and its process is replaced."""
 SOFT_TIME_LIMIT_SECONDS = 90
+"""Decoding ends itself long before (:mod:`tasks.poison`): what takes so long is a database that is locked."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -41,26 +46,40 @@ _patience = Patience()
 _versions = versions()
 
 
-@app.task(name=INGEST_TASK, soft_time_limit=SOFT_TIME_LIMIT_SECONDS, time_limit=TIME_LIMIT_SECONDS)
-def store_batch(batch: str, gateway: str, messages: list[Any]) -> None:
+@app.task(
+    name=INGEST_TASK, bind=True, retry_on_worker_lost=False, soft_time_limit=SOFT_TIME_LIMIT_SECONDS, time_limit=TIME_LIMIT_SECONDS
+)
+def store_batch(self: Task[Any, Any], batch: str, gateway: str, messages: list[Any]) -> None:
     """Decode a batch, commit it and tell its gateway.
 
     Idempotent: rows that are there are left alone, so that it may run any number of times, at once too. Bounded in
-    memory by the batch and in time by the limits above. A payload that is none of ours is dropped. While the
-    database is away the batch goes back to the broker. If the mailbox is away the batch is done all the same: its
-    gateway, missing the receipt, sends it again.
+    memory by the batch and in time by the limits above. A payload that is none of ours is a dead letter. While the
+    database is away the batch is published anew. If the mailbox is away the batch is done all the same: its
+    gateway, missing the receipt, sends it again. So it does if a worker ends with it, until :mod:`tasks.poison` ends that.
     """
     try:
         rows = checked_payload(batch, gateway, messages)
     except BadPayloadError as error:
         log.error("dropped a bad payload: %s", error)
         raise Reject(str(error), requeue=False) from error
+    trial = Notes(batch).begin() if _is_copy(self.request) else Trial()
+    if trial.is_hopeless:
+        _give_up(batch, gateway, rows, trial)
     due_media: list[int] = []
-    outcomes = _stored(batch, rows, due_media)
     try:
-        deliver(gateway, Receipt(batch, outcomes))
-    except RedisError as error:
-        log.warning("no receipt sent, the gateway will ask again", extra={"batch": batch, "cause": type(error).__name__})
+        outcomes = _stored(rows, trial, due_media)
+    except (DatabaseError, InterfaceError, SoftTimeLimitExceeded) as error:
+        trial.end(is_stored=False)
+        _come_again(self.request.id, ingest_payload(batch, gateway, rows), error)
+    except MemoryError as error:
+        # As such it would end the whole worker. What is noted of the batch stays, as if it had ended its process.
+        raise RuntimeError("no memory for the batch") from error
+    except BaseException:
+        trial.end(is_stored=False)
+        raise
+    _patience.reset()
+    trial.end(is_stored=True)
+    _tell(batch, gateway, outcomes)
     if due_media:
         announce(due_media)
 
@@ -91,9 +110,14 @@ def decoded(row: IngestMessage) -> Incoming:
     except SoftTimeLimitExceeded:
         raise
     except Exception as fault:
-        kind = kind or f"0x{row.kind:04x}"
-        result = Decoded([], _decoder_error(row, fault))
+        return undecoded(row, _decoder_error(row, fault), kind)
     return Incoming(name, message, _EPOCH + row.received_ms * _MILLISECOND, kind, result, _versions.get(name, ""))
+
+
+def undecoded(row: IngestMessage, error: DecodeError, kind: str = "") -> Incoming:
+    """The message without anything of its protocol's, for quarantine."""
+    received_at, kind = _EPOCH + row.received_ms * _MILLISECOND, kind or f"0x{row.kind:04x}"
+    return Incoming(row.protocol, row.message, received_at, kind, Decoded([], error), _versions.get(row.protocol, ""))
 
 
 def _decoder_error(row: IngestMessage, fault: Exception) -> DecodeError:
@@ -103,26 +127,54 @@ def _decoder_error(row: IngestMessage, fault: Exception) -> DecodeError:
     return DecodeError("decoder", "", f"{type(fault).__name__}: {fault}")
 
 
-def _stored(batch: str, rows: list[IngestMessage], due_media: list[int]) -> dict[int, Outcome]:
-    """Commit the batch.
+def _is_copy(request: Any) -> bool:
+    """Whether the batch has come before, so that a worker may have ended with it."""
+    return ingest_attempt(request.id) > 1 or bool((request.delivery_info or {}).get("redelivered"))
 
-    Raises: Reject, after a pause, when the database does not take it now.
-    """
-    incoming = [decoded(row) for row in rows]
+
+def _stored(rows: list[IngestMessage], trial: Trial, due_media: list[int]) -> dict[int, Outcome]:
+    incoming = trial.decoded(rows, decoded, undecoded)
     try:
-        outcomes = write(incoming, is_open=is_open, longest_file_bytes=settings.media_file_bytes, due_media=due_media)
-    except (DatabaseError, InterfaceError) as error:
-        # Even one that still works: after a failover it may lead to a server that only reads.
-        connection.close()
-        log.error("database does not take the batch, it goes back", extra={"batch": batch, "cause": _cause(error)})
-        _patience.wait()
-        raise Reject("database away", requeue=True) from error
+        return write(incoming, is_open=is_open, longest_file_bytes=settings.media_file_bytes, due_media=due_media)
     except BaseException:
-        # A time limit may strike between a statement and its answer; such a connection must not be used again.
+        # Even one that still works: after a failover it may lead to a server that only reads. And a time limit may
+        # strike between a statement and its answer.
         connection.close()
         raise
-    _patience.reset()
-    return outcomes
+
+
+def _tell(batch: str, gateway: str, outcomes: dict[int, Outcome]) -> None:
+    try:
+        deliver(gateway, Receipt(batch, outcomes))
+    except RedisError as error:
+        log.warning("no receipt sent, the gateway will ask again", extra={"batch": batch, "cause": type(error).__name__})
+
+
+def _give_up(batch: str, gateway: str, rows: list[IngestMessage], trial: Trial) -> NoReturn:
+    """Raises: Reject, so that what has ended so many workers is kept as a dead letter, once and nowhere else."""
+    log.critical("workers ended with this batch even undecoded, it is a dead letter now", extra={"batch": batch})
+    trial.end(is_stored=True)
+    _tell(batch, gateway, dict.fromkeys(range(len(rows)), Outcome.QUARANTINED))
+    raise Reject("workers ended with it", requeue=False)
+
+
+def _come_again(task_id: str | None, payload: dict[str, Any], error: Exception) -> NoReturn:
+    """Publish the batch anew after a pause. To give it back would count as a delivery, of which it has only so many.
+
+    The old one is forgotten when the broker has the new one: whoever is killed meanwhile leaves two.
+    Raises: Ignore; Reject, so that the broker keeps the old one, when it does not take the new one.
+    """
+    log.error("database does not take the batch, it goes back", extra={"batch": payload["batch"], "cause": _cause(error)})
+    try:
+        _patience.wait()
+        _publish(task_id, payload)
+    except (OperationalError, AMQPError, OSError, SoftTimeLimitExceeded) as fault:
+        raise Reject("neither database nor broker", requeue=True) from fault
+    raise Ignore
+
+
+def _publish(task_id: str | None, payload: dict[str, Any]) -> None:
+    app.send_task(INGEST_TASK, kwargs=payload, task_id=task_id, retry=False, argsrepr="", kwargsrepr="")
 
 
 def _cause(error: Exception) -> str:

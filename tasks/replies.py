@@ -4,8 +4,8 @@ gateway -> any task, under an id that names the gateway      by way of the broke
 gateway <- reply(call, result or fault)                      by way of its mailbox, before the broker forgets the task
 
 It goes by the id, so that every task of the app can be waited for, whatever it is, and none needs to know: one that
-fails, one whose process dies or takes longer than its time limit, and one that this worker does not have at all. A
-task that goes back to the broker (``Reject``, ``Retry``) has no outcome yet, and no reply.
+fails, one whose process dies or takes longer than its time limit, and one that a worker refuses before it runs
+(:mod:`tasks.consumer`). A task that goes back to the broker (``Reject``, ``Retry``) has no outcome yet, and no reply.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from celery.signals import task_failure, task_success, task_unknown
+from celery.signals import task_failure, task_success
 from redis import RedisError
 
 from tasks.contract import REPLY_BYTES, REPLY_FIELD, REPLY_TEXT, Fault, Reply, calling_gateway, pack_reply
@@ -30,12 +30,6 @@ def _succeeded(sender: Any = None, result: Any = None, **_: Any) -> None:
 @task_failure.connect
 def _failed(task_id: str = "", exception: BaseException | None = None, einfo: Any = None, **_: Any) -> None:
     reply(task_id, None, _fault(exception, getattr(einfo, "traceback", None) or ""))
-
-
-@task_unknown.connect
-def _unknown(name: str = "", id: str = "", **_: Any) -> None:
-    text = f"no worker that takes its queue has the task {name}: is it of another release?"
-    reply(id, None, Fault("NotRegistered", text[:REPLY_TEXT], ""))
 
 
 def reply(task_id: str | None, result: Any, fault: Fault | None = None) -> None:

@@ -33,7 +33,7 @@ from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
 
 from store.database import database  # noqa: E402
-from tasks.contract import QUEUES  # noqa: E402
+from tasks.contract import DEAD, QUEUES  # noqa: E402
 from tests.servers import Child, Nginx, PostgreSQL, RabbitMQ, Redis, ServerMissingError  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
@@ -120,7 +120,7 @@ def redis_broker_url(redis_server: Redis) -> str:
 def rabbitmq_broker_url(servers: _Servers) -> str:
     """A RabbitMQ with no message of ours in it."""
     server = servers.get(RabbitMQ)
-    server.clear(QUEUES)
+    server.clear((*QUEUES, DEAD))
     return server.url()
 
 

@@ -43,6 +43,17 @@ def ingest_payload(batch: str, gateway: str, messages: Sequence[IngestMessage]) 
     return {"batch": batch, "gateway": gateway, "messages": [tuple(message) for message in messages]}
 
 
+def ingest_task_id(batch: str, attempt: int) -> str:
+    """The id of the task that brings a batch for the n-th time, by which a worker knows a copy."""
+    return f"{batch}.{attempt}"
+
+
+def ingest_attempt(task_id: str | None) -> int:
+    """For the how manieth time a batch comes from its gateway, by its task's id; 1 if that does not say."""
+    attempt = (task_id or "").rpartition(".")[2]
+    return int(attempt) if attempt.isascii() and attempt.isdigit() else 1
+
+
 def ingest_messages(rows: Any) -> list[IngestMessage]:
     """The messages of a payload.
 

@@ -6,12 +6,13 @@ import queue
 from typing import Any
 
 import pytest
-from kombu import Connection
+from celery import Celery
+from kombu import Connection, Queue
 
 from iotgw.batch import Batch, Entry
 from iotgw.publisher import Publisher
 from protocols import Message
-from tasks.contract import INGEST_QUEUE, INGEST_TASK, IngestMessage, ingest_messages
+from tasks.contract import INGEST_QUEUE, INGEST_TASK, MEDIA_TASK, IngestMessage, celery_configuration, ingest_messages, queue_of
 from tests.servers import Redis, wait_until
 
 
@@ -46,7 +47,8 @@ def batch(number: int) -> Batch:
 
 def tasks(broker_url: str, number: int) -> list[dict[str, Any]]:
     """The keyword arguments of the tasks that wait in the queue."""
-    with Connection(broker_url) as connection, connection.SimpleQueue(INGEST_QUEUE, no_ack=True, accept=["msgpack"]) as waiting:
+    queue = Queue(INGEST_QUEUE, no_declare=True)
+    with Connection(broker_url) as connection, connection.SimpleQueue(queue, no_ack=True, accept=["msgpack"]) as waiting:
         found = []
         for _ in range(number):
             task = waiting.get(timeout=10)
@@ -94,24 +96,39 @@ def test_a_broker_that_is_away_fails_the_publish_and_not_the_publisher(redis_bro
     post.close()
 
 
-def test_publishing_again_declares_a_queue_that_was_deleted(post: Post):
-    first = batch(1)
-    post.publish(first)
+def test_a_queue_that_was_deleted_fails_the_publish_and_the_next_one_declares_it(rabbitmq_broker_url: str):
+    post = Post(rabbitmq_broker_url)
+    post.publish(batch(1))
     assert post.result() is None
-    with Connection(post.broker_url) as connection:
+    with Connection(rabbitmq_broker_url) as connection:
         connection.channel().queue_delete(INGEST_QUEUE)
-    post.publish(first)
+    post.publish(batch(2))
+    assert "NO_ROUTE" in post.result().getErrorMessage()
+    post.publish(batch(2))
     assert post.result() is None
-    assert [task["batch"] for task in tasks(post.broker_url, 1)] == ["run-1"]
+    assert [task["batch"] for task in tasks(rabbitmq_broker_url, 1)] == ["run-2"]
+    post.close()
 
 
-def test_a_connection_is_kept_while_its_batches_have_receipts(post: Post):
-    for number in range(5):
-        post.publish(batch(number))
-    assert [post.result() for _ in range(5)] == [None] * 5
-    assert post.publisher._connections == 1
-    again = batch(7)
-    post.publish(again)
-    post.publish(again)
-    assert [post.result() for _ in range(2)] == [None] * 2
-    assert post.publisher._connections == 2
+def test_a_queue_of_another_kind_is_told_with_what_to_do(rabbitmq_broker_url: str):
+    with Connection(rabbitmq_broker_url) as connection:
+        Queue(INGEST_QUEUE)(connection.channel()).declare()
+    post = Post(rabbitmq_broker_url)
+    post.publish(batch(1))
+    assert "rabbitmqctl delete_queue" in post.result().getErrorMessage()
+    post.close()
+
+
+def test_every_task_has_its_queue_by_its_module(broker_url: str):
+    app = Celery("routes", fixups=[], set_as_current=False)
+    app.conf.update(celery_configuration(broker_url))
+    for name, waits_in in {
+        INGEST_TASK: "ingest",
+        MEDIA_TASK: "media",
+        "tasks.commands.send": "command",
+        "tasks.compute.mileage": "compute",
+        "tasks.results.store": "result",
+        "tasks.devices.summary": "default",
+        "anything": "default",
+    }.items():
+        assert (app.amqp.router.route({}, name)["queue"].name, queue_of(name)) == (waits_in, waits_in)

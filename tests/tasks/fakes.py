@@ -16,6 +16,8 @@ from protocols.terminal import Terminal
 from tests.records import NOON, report
 
 GOOD, PARTIAL, BAD, BUG = b"good", b"partial", b"bad", b"bug"
+KILL, LOOP, HEAVY = b"kill", b"loop", b"heavy"
+"""What no test's own process should decode: they end it, keep it for ever, or take all memory."""
 
 
 class FakeProtocol(BaseProtocol):

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from celery.exceptions import Reject
+from amqp.exceptions import NotFound
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.signals import worker_process_init
 from django.db import connection
+from kombu.exceptions import OperationalError
 
 from protocols.message import Outcome
 from settings import Admission, Settings
@@ -25,6 +27,7 @@ from tasks.contract import (
     IngestMessage,
     Receipt,
     ingest_payload,
+    ingest_task_id,
     mailbox,
     pack_receipt,
     unpack_receipt,
@@ -46,6 +49,15 @@ def run(*messages: IngestMessage, batch: str = "b1") -> None:
     ingest.store_batch(**ingest_payload(batch, "gw", messages))
 
 
+def run_copy(*messages: IngestMessage, batch: str = "b1") -> None:
+    """The same when its gateway sends it again."""
+    ingest.store_batch.push_request(id=ingest_task_id(batch, 2), kwargs={})
+    try:
+        ingest.store_batch.run(**ingest_payload(batch, "gw", messages))
+    finally:
+        ingest.store_batch.pop_request()
+
+
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The fake protocol in place, and pauses written down instead of slept."""
@@ -53,6 +65,14 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setitem(ingest.protocols, "fake", FAKE)
     monkeypatch.setattr(ingest, "_patience", Patience(sleep=pauses.append))
     return pauses
+
+
+@pytest.fixture
+def anew(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Batches that were published anew; the broker takes them."""
+    anew: list[str] = []
+    monkeypatch.setattr(ingest, "_publish", lambda task_id, payload: anew.append(payload["batch"]))
+    return anew
 
 
 @pytest.fixture
@@ -151,17 +171,22 @@ def test_a_bad_payload_is_dropped_with_one_line(
 
 
 def test_postgresql_away_and_back(
-    postgresql_url: str, postgresql_server: PostgreSQL, client: redis.Redis, pauses: list[float], caplog: pytest.LogCaptureFixture
+    postgresql_url: str,
+    postgresql_server: PostgreSQL,
+    client: redis.Redis,
+    pauses: list[float],
+    anew: list[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     run(message(GOOD + b"1"), batch="before")
     postgresql_server.stop()
     try:
         for _ in range(12):
-            with pytest.raises(Reject) as rejection:
+            with pytest.raises(Ignore):
                 run(message(GOOD + b"2"), batch="meanwhile")
-            assert rejection.value.requeue is True
     finally:
         postgresql_server.start()
+    assert anew == ["meanwhile"] * 12
     assert [receipt.batch for receipt in receipts(client)] == ["before"]
     assert len(pauses) == 12
     assert pauses[0] <= 0.2
@@ -174,30 +199,58 @@ def test_postgresql_away_and_back(
 
 
 def test_sqlite_locked_and_free_again(
-    sqlite_url: str, client: redis.Redis, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+    sqlite_url: str, client: redis.Redis, pauses: list[float], anew: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0.05)
     other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Reject) as rejection:
+    with pytest.raises(Ignore):
         run(message())
-    assert rejection.value.requeue is True
     other.execute("ROLLBACK")
     other.close()
-    assert (receipts(client), len(pauses)) == ([], 1)
+    assert (receipts(client), len(pauses), anew) == ([], 1, ["b1"])
     run(message())
     assert len(receipts(client)) == Report.objects.count() == 1
 
 
 @pytest.mark.usefixtures("database_url")
-def test_a_database_that_is_not_migrated_gives_the_batch_back(client: redis.Redis) -> None:
+def test_a_database_that_is_not_migrated_has_the_batch_published_anew(client: redis.Redis, anew: list[str]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE store_report")
+    with pytest.raises(Ignore):
+        run(message(), message(BAD))
+    assert anew == ["b1"]
+    assert not receipts(client)
+    assert not Quarantine.objects.exists()
+
+
+@pytest.mark.usefixtures("sqlite_url", "client")
+@pytest.mark.parametrize("fault", [OperationalError("away"), NotFound("no route"), ConnectionResetError(), SoftTimeLimitExceeded()])
+def test_while_database_and_broker_are_away_the_broker_keeps_what_it_had(fault: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def publish(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(ingest, "_publish", publish)
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE store_report")
     with pytest.raises(Reject) as rejection:
-        run(message(), message(BAD))
+        run(message())
     assert rejection.value.requeue is True
-    assert not receipts(client)
-    assert not Quarantine.objects.exists()
+
+
+@pytest.mark.usefixtures("sqlite_url")
+def test_a_database_that_keeps_a_worker_until_its_time_is_over_is_no_fault_of_the_batch(
+    client: redis.Redis, anew: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*_: object, **__: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(ingest, "write", write)
+    for _ in range(10):
+        with pytest.raises(Ignore):
+            run_copy(message())
+    assert anew == ["b1"] * 10
+    assert not client.keys("iotgw:decoding:*") or client.hget("iotgw:decoding:b1", "begun") == b"0"
 
 
 @pytest.mark.usefixtures("sqlite_url")
