@@ -24,6 +24,7 @@ STORE_COMMANDS = {
     "devices": "List, add, disable and enable devices.",
     "reports": "Show the newest stored reports.",
     "alarms": "List alarms, acknowledge and close them.",
+    "events": "Show what happened to a device: when it came and went, and its alarms.",
     "quarantine": "Show messages that could not be decoded.",
     "media": "List photos and other files of devices, and copy one out.",
     "verify": "Compare a simulator's ledger with the database: lost, duplicated, stored.",

@@ -181,6 +181,7 @@ class Settings(BaseSettings):
         0, ge=0, le=36_500, description="reports are kept for so many days, on PostgreSQL until their month is so old; 0: for ever"
     )
     quarantine_retention_days: int = Field(0, ge=0, le=36_500, description="the same for messages in quarantine; 0: for ever")
+    event_retention_days: int = Field(0, ge=0, le=36_500, description="the same for devices' events; 0: for ever")
 
     control_listen: str = Field(
         "tcp:6880:interface=127.0.0.1", description="endpoint of the control API over HTTP, on loopback; off: none"

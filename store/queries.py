@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from django.db.models import Case, QuerySet, When
 
-from store.models import IDENTITY_LENGTH, PROTOCOL_LENGTH, Alarm, AlarmState, Device, Media, Quarantine, Report
+from store.models import IDENTITY_LENGTH, PROTOCOL_LENGTH, Alarm, AlarmState, Device, Event, Media, Quarantine, Report
 from store.rows import is_name
 
 
@@ -97,6 +98,25 @@ def newest_media(limit: int, identity: str | None = None, state: str | None = No
     if state is not None:
         found = found.filter(state=state)
     return found.order_by("-received_at", "-id")[:limit]
+
+
+def newest_events(
+    limit: int,
+    identity: str,
+    kinds: Sequence[str] | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> QuerySet[Event]:
+    """What happened to the devices of a name, newest first: of some kinds, from a time on, and before a time."""
+    ids = list(Device.objects.filter(identity=identity).values_list("id", flat=True))
+    found = Event.objects.select_related("device").filter(device_id__in=ids)
+    if kinds is not None:
+        found = found.filter(kind__in=kinds)
+    if since is not None:
+        found = found.filter(time__gte=since)
+    if until is not None:
+        found = found.filter(time__lt=until)
+    return found.order_by("-time", "-id")[:limit]
 
 
 def alarms(limit: int) -> QuerySet[Alarm]:

@@ -37,7 +37,7 @@ def keep() -> None:
     it does not get done it asks for again. Nothing that is lost with it is missed: the next day's finds the same.
     """
     until = time.monotonic() + SECONDS_AT_ONCE
-    days = Retention(settings.retention_days, settings.quarantine_retention_days)
+    days = Retention(settings.retention_days, settings.quarantine_retention_days, settings.event_retention_days)
     try:
         kept = retention.keep(days, datetime.now(UTC), lambda: time.monotonic() >= until)
     except partitions.BusyError as error:
@@ -63,8 +63,9 @@ def _tell(kept: Kept) -> None:
         log.info("months made", extra={"months": " ".join(map(str, kept.made))})
     if kept.dropped:
         log.info("months dropped", extra={"months": " ".join(map(str, kept.dropped))})
-    if kept.reports or kept.quarantine:
-        log.info("old rows deleted", extra={"reports": kept.reports, "quarantine": kept.quarantine})
+    if kept.reports or kept.quarantine or kept.events:
+        counts = {"reports": kept.reports, "quarantine": kept.quarantine, "events": kept.events}
+        log.info("old rows deleted", extra=counts)
 
 
 class Turn(bootsteps.StartStopStep):

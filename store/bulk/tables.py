@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from store.alarms import DeviceAlarm, ReportKey
+from store.events import EventRow
 from store.rows import DeviceKey, PreparedMessage, PreparedReport, QuarantineRow, ReportRow
 from store.states import DeviceState
 
 REPORT_COLUMNS = ("device_id", *ReportRow._fields)
+EVENT_COLUMNS = (*EventRow._fields, "received_at")
+EVENT_KEY = ("device_id", "time", "kind", "subject")
+EVENT_ORDER = itemgetter(*range(len(EVENT_KEY)))
+"""By which events are sorted: their key."""
 QUARANTINE_COLUMNS = ("device_id", *QuarantineRow._fields)
 ALARM_COLUMNS = tuple(DeviceAlarm.__dataclass_fields__)
 ALARM_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in ALARM_COLUMNS[2:])
@@ -35,8 +41,8 @@ class Tables(Protocol):
     """Writes inside the transaction that is open on its connection.
 
     Workers write the same devices at the same time. So that they wait for each other and never in a ring, each
-    takes its locks table by table in one order (devices, reports, quarantine, states, alarms) and in each table in the
-    order of its key.
+    takes its locks table by table in one order (devices, reports, quarantine, states, alarms, presence, events) and in each
+    table in the order of its key.
     """
 
     def find_devices(self, keys: Sequence[DeviceKey]) -> dict[DeviceKey, FoundDevice]:
@@ -66,8 +72,11 @@ class Tables(Protocol):
         States have been brought forward before, so that no other worker has reports of these devices under way.
         """
 
-    def find_ended(self, alarms: Sequence[DeviceAlarm], until: datetime) -> list[DeviceAlarm]:
-        """Those of the alarms that a stored report ends, dated after what it says they stand and before ``until``."""
+    def find_ended(self, alarms: Sequence[DeviceAlarm], until: datetime) -> list[tuple[DeviceAlarm, datetime]]:
+        """Those of the alarms that a stored report ends, dated after what says that they stand and before ``until``; and when."""
 
     def write_alarms(self, alarms: Sequence[DeviceAlarm]) -> None:
         """Add alarms, or bring them up to date."""
+
+    def insert_events(self, events: Sequence[EventRow], now: datetime) -> None:
+        """Note events. One that is there already is left as it is."""

@@ -2,27 +2,36 @@
 
 from store.models.alarms import ALARM_LENGTH, HANDLER_LENGTH, Alarm, AlarmReason, AlarmState
 from store.models.devices import CREDENTIAL_LENGTH, IDENTITY_LENGTH, PROTOCOL_LENGTH, Device
+from store.models.events import Event, EventKind
 from store.models.media import FILE_LENGTH, NAME_LENGTH, Media, MediaPiece
+from store.models.presence import END_LENGTH, GATEWAY_LENGTH, PEER_LENGTH, RUN_LENGTH, Presence
 from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, VERSION_LENGTH, Position, Quarantine, Report, State
 
 __all__ = [
     "ALARM_LENGTH",
     "CAUSE_LENGTH",
     "CREDENTIAL_LENGTH",
+    "END_LENGTH",
     "FILE_LENGTH",
+    "GATEWAY_LENGTH",
     "HANDLER_LENGTH",
     "IDENTITY_LENGTH",
     "KIND_LENGTH",
     "NAME_LENGTH",
+    "PEER_LENGTH",
     "PROTOCOL_LENGTH",
+    "RUN_LENGTH",
     "VERSION_LENGTH",
     "Alarm",
     "AlarmReason",
     "AlarmState",
     "Device",
+    "Event",
+    "EventKind",
     "Media",
     "MediaPiece",
     "Position",
+    "Presence",
     "Quarantine",
     "Report",
     "State",

@@ -191,3 +191,32 @@ def test_a_limit_is_a_sensible_number(limit: str) -> None:
     with pytest.raises(CommandError, match="number from 1"):
         run("reports", "--limit", limit)
     assert not Report.objects.exists()
+
+
+def test_events_lists_what_happened_to_a_device_newest_first(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CommandError, match="no device 1"):
+        run("events", "1")
+    sent = [report(f"{at}".encode(), NOON + minutes(at), alarms=["sos"] * (at < 2)) for at in range(3)]
+    write([incoming(one, identity="1") for one in sent], is_open=anybody)
+    write([incoming(report(alarms=["crash"]), identity="2"), incoming(report(), identity="3")], is_open=anybody)
+    assert "Nothing" in run("events", "3")
+    rows = run_json("events", "1")
+    assert [(row["kind"], row["subject"], row["time"][11:16]) for row in rows] == [
+        ("alarm_ended", "sos", "12:02"),
+        ("alarm_opened", "sos", "12:00"),
+    ]
+    table = run("events", "1", capsys=capsys)
+    assert "alarm_ended" in table
+    assert "crash" not in table
+    narrowed = {
+        ("--kind", "alarm_opened"): ["alarm_opened"],
+        ("--kind", "alarm_opened", "--kind", "alarm_ended"): ["alarm_ended", "alarm_opened"],
+        ("--since", "2026-03-01T20:01+08:00"): ["alarm_ended"],
+        ("--until", "2026-03-01T12:02"): ["alarm_opened"],
+        ("--limit", "1"): ["alarm_ended"],
+    }
+    for words, kinds in narrowed.items():
+        assert [row["kind"] for row in run_json("events", "1", *words)] == kinds
+    for words in (("--kind", "nothing"), ("--since", "yesterday")):
+        with pytest.raises(CommandError, match=r"choose|invalid"):
+            run("events", "1", *words)
