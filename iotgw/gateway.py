@@ -17,6 +17,7 @@ from iotgw.departures import Departure, Departures
 from iotgw.evidence import Evidence
 from iotgw.limits import Addresses, Bans, Rates
 from iotgw.link import Link
+from iotgw.presence import Presence
 from iotgw.routes import Routes
 from iotgw.sessions import Session, Sessions
 from iotgw.statistics import Statistics
@@ -41,7 +42,8 @@ class Gateway:
         self.wheel = TimerWheel(clock)
         self.sessions = Sessions()
         self.departures = Departures()
-        self.routes = Routes(self.sessions, clock, self.statistics, self._replaced)
+        self.presence = Presence(settings.gateway_id, clock, self.statistics)
+        self.routes = Routes(self.sessions, clock, self.statistics, self.presence.begun, self._replaced)
         self.admissions = Admissions(clock, self.statistics)
         self.taps = Taps(self.sessions, clock, self.statistics)
         self.addresses = Addresses(settings)
@@ -216,6 +218,7 @@ class Gateway:
         if self.sessions.is_kept_out(session.identity, session.link, self.now()):
             return
         session.opened_at = self._links[session.link]
+        session.begun_ms = time.time_ns() // 1_000_000
         lost = self.sessions.begin(session)
         if lost is not session:
             if not session.link.identities:
@@ -241,6 +244,7 @@ class Gateway:
             self.statistics.count("sessions.ended")
             self._departed(link, identity, cause)
             self.routes.release(ended)
+            self.presence.ended(ended, cause)
             self.evidence.ended(ended, cause)
 
     def snapshot(self) -> dict[str, Any]:
@@ -254,6 +258,7 @@ class Gateway:
             "taps": len(self.taps),
             **self.batches.snapshot(),
             **self.routes.snapshot(),
+            "presence_waiting": self.presence.waiting,
             **self.statistics.snapshot(),
         }
 

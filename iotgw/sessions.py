@@ -29,6 +29,10 @@ class Session:
     """When its link was opened by Redis' clock; 0 until it is known."""
     kicked_by: int = 0
     """The epoch of a kick that came while its claim was under way."""
+    begun_ms: int = 0
+    """When it began, in milliseconds since 1970 UTC."""
+    told_epoch: int = 0
+    """Under which epoch the device was last told to be here: its own, or that of the session it took over on this gateway."""
 
 
 class Sessions:
@@ -53,6 +57,7 @@ class Sessions:
                 return None
             if held.link.number > session.link.number:
                 return session
+            session.told_epoch = held.told_epoch
         self._by_device[device] = session
         return held
 

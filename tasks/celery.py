@@ -29,7 +29,15 @@ django.setup()
 app = Celery(
     "iotgw",
     fixups=[],
-    include=["tasks.ingest", "tasks.admission", "tasks.devices", "tasks.media", "tasks.replies", "tasks.retention"],
+    include=[
+        "tasks.ingest",
+        "tasks.admission",
+        "tasks.devices",
+        "tasks.media",
+        "tasks.presence",
+        "tasks.replies",
+        "tasks.retention",
+    ],
 )
 app.conf.update(celery_configuration(settings.effective_broker_url))
 

@@ -23,6 +23,9 @@ from store.bulk.tables import (
     EVENT_COLUMNS,
     EVENT_KEY,
     EVENT_ORDER,
+    PRESENCE_ASSIGNMENTS,
+    PRESENCE_COLUMNS,
+    PRESENCE_ORDER,
     QUARANTINE_COLUMNS,
     REPORT_COLUMNS,
     STATE_ASSIGNMENTS,
@@ -32,7 +35,7 @@ from store.bulk.tables import (
 )
 from store.events import EventRow
 from store.json_text import storable
-from store.rows import DeviceKey, PreparedMessage, QuarantineRow
+from store.rows import DeviceKey, PreparedMessage, PresenceRow, QuarantineRow
 from store.states import CLOCK_AHEAD, DeviceState
 
 _TYPES = {
@@ -144,6 +147,14 @@ _WRITE_ALARMS = (
     f"INSERT INTO store_alarm ({_quoted(ALARM_COLUMNS)}) SELECT {_quoted(ALARM_COLUMNS)} FROM incoming_alarm "
     f"ORDER BY device_id, kind ON CONFLICT (device_id, kind) DO UPDATE SET {ALARM_ASSIGNMENTS}"
 )
+_WRITE_PRESENCE = f"""
+    INSERT INTO store_presence AS p ({_quoted(PRESENCE_COLUMNS)})
+    SELECT r.* FROM unnest(
+        %s::bigint[], %s::boolean[], %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[]
+    ) AS r
+    ON CONFLICT (device_id) DO UPDATE SET {PRESENCE_ASSIGNMENTS}
+    WHERE {PRESENCE_ORDER}
+"""
 _INSERT_EVENTS = f"""
     INSERT INTO store_event ({_quoted(EVENT_COLUMNS)})
     SELECT e.*, %s FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::jsonb[]) AS e
@@ -233,6 +244,9 @@ class PostgreSQLTables:
         rows = (tuple(getattr(alarm, column) for column in ALARM_COLUMNS) for alarm in alarms)
         self._copy_rows("incoming_alarm", ALARM_COLUMNS, rows)
         self._cursor.execute(_WRITE_ALARMS)
+
+    def write_presence(self, rows: Sequence[PresenceRow]) -> None:
+        self._cursor.execute(_WRITE_PRESENCE, [list(column) for column in zip(*rows, strict=True)])
 
     def insert_events(self, events: Sequence[EventRow], now: datetime) -> None:
         columns = [list(column) for column in zip(*sorted(events, key=EVENT_ORDER), strict=True)]

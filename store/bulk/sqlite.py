@@ -19,6 +19,9 @@ from store.bulk.tables import (
     ALARM_COLUMNS,
     EVENT_COLUMNS,
     EVENT_KEY,
+    PRESENCE_ASSIGNMENTS,
+    PRESENCE_COLUMNS,
+    PRESENCE_ORDER,
     QUARANTINE_COLUMNS,
     REPORT_COLUMNS,
     STATE_ASSIGNMENTS,
@@ -27,7 +30,7 @@ from store.bulk.tables import (
     NewReport,
 )
 from store.events import EventRow
-from store.rows import DeviceKey, PreparedMessage, QuarantineRow
+from store.rows import DeviceKey, PreparedMessage, PresenceRow, QuarantineRow
 from store.states import CLOCK_AHEAD, DeviceState
 
 _DAY = timedelta(days=1)
@@ -40,6 +43,10 @@ def _insertion(table: str, columns: Sequence[str], key: str) -> str:
 
 _INSERT_REPORT = _insertion("store_report", REPORT_COLUMNS, "device_id, time, digest")
 _INSERT_QUARANTINE = _insertion("store_quarantine", QUARANTINE_COLUMNS, "device_id, digest")
+_WRITE_PRESENCE = (
+    f"INSERT INTO store_presence AS p ({', '.join(PRESENCE_COLUMNS)}) VALUES ({', '.join(['%s'] * len(PRESENCE_COLUMNS))}) "
+    f"ON CONFLICT (device_id) DO UPDATE SET {PRESENCE_ASSIGNMENTS} WHERE {PRESENCE_ORDER}"
+)
 _INSERT_EVENT = _insertion("store_event", EVENT_COLUMNS, ", ".join(EVENT_KEY))
 _ALARM_NAMES = ", ".join(f'"{column}"' for column in ALARM_COLUMNS)
 _WRITE_ALARM = (
@@ -130,6 +137,9 @@ class SQLiteTables:
 
     def write_alarms(self, alarms: Sequence[DeviceAlarm]) -> None:
         self._cursor.executemany(_WRITE_ALARM, [tuple(_column(getattr(alarm, name)) for name in ALARM_COLUMNS) for alarm in alarms])
+
+    def write_presence(self, rows: Sequence[PresenceRow]) -> None:
+        self._cursor.executemany(_WRITE_PRESENCE, [tuple(map(_column, row)) for row in rows])
 
     def insert_events(self, events: Sequence[EventRow], now: datetime) -> None:
         self._cursor.executemany(_INSERT_EVENT, [tuple(map(_column, (*event, now))) for event in events])

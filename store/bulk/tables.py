@@ -9,7 +9,8 @@ from typing import NamedTuple, Protocol
 
 from store.alarms import DeviceAlarm, ReportKey
 from store.events import EventRow
-from store.rows import DeviceKey, PreparedMessage, PreparedReport, QuarantineRow, ReportRow
+from store.models import PRESUMED
+from store.rows import DeviceKey, PreparedMessage, PreparedReport, PresenceRow, QuarantineRow, ReportRow
 from store.states import DeviceState
 
 REPORT_COLUMNS = ("device_id", *ReportRow._fields)
@@ -20,6 +21,13 @@ EVENT_ORDER = itemgetter(*range(len(EVENT_KEY)))
 QUARANTINE_COLUMNS = ("device_id", *QuarantineRow._fields)
 ALARM_COLUMNS = tuple(DeviceAlarm.__dataclass_fields__)
 ALARM_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in ALARM_COLUMNS[2:])
+PRESENCE_COLUMNS = PresenceRow._fields
+PRESENCE_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in PRESENCE_COLUMNS[1:])
+PRESENCE_ORDER = f"""
+    excluded.epoch > p.epoch
+    OR excluded.epoch = p.epoch AND (p.is_online AND NOT excluded.is_online OR p.cause IN {PRESUMED})
+"""
+"""Whether what comes in is newer than what is there, as :mod:`store.presence` says."""
 STATE_COLUMNS = tuple(DeviceState.__dataclass_fields__)
 STATE_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in STATE_COLUMNS[1:])
 """Of an insertion that meets a state: it becomes the one that was to be inserted."""
@@ -77,6 +85,9 @@ class Tables(Protocol):
 
     def write_alarms(self, alarms: Sequence[DeviceAlarm]) -> None:
         """Add alarms, or bring them up to date."""
+
+    def write_presence(self, rows: Sequence[PresenceRow]) -> None:
+        """Add presences, or bring them up to date unless what is there is newer. A device has one row, in the order of its id."""
 
     def insert_events(self, events: Sequence[EventRow], now: datetime) -> None:
         """Note events. One that is there already is left as it is."""

@@ -4,7 +4,16 @@ from store.models.alarms import ALARM_LENGTH, HANDLER_LENGTH, Alarm, AlarmReason
 from store.models.devices import CREDENTIAL_LENGTH, IDENTITY_LENGTH, PROTOCOL_LENGTH, Device
 from store.models.events import Event, EventKind
 from store.models.media import FILE_LENGTH, NAME_LENGTH, Media, MediaPiece
-from store.models.presence import END_LENGTH, GATEWAY_LENGTH, PEER_LENGTH, RUN_LENGTH, Presence
+from store.models.presence import (
+    END_LENGTH,
+    GATEWAY_LENGTH,
+    GATEWAY_LOST,
+    PEER_LENGTH,
+    PRESUMED,
+    RUN_LENGTH,
+    UNKNOWN,
+    Presence,
+)
 from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, VERSION_LENGTH, Position, Quarantine, Report, State
 
 __all__ = [
@@ -14,13 +23,16 @@ __all__ = [
     "END_LENGTH",
     "FILE_LENGTH",
     "GATEWAY_LENGTH",
+    "GATEWAY_LOST",
     "HANDLER_LENGTH",
     "IDENTITY_LENGTH",
     "KIND_LENGTH",
     "NAME_LENGTH",
     "PEER_LENGTH",
+    "PRESUMED",
     "PROTOCOL_LENGTH",
     "RUN_LENGTH",
+    "UNKNOWN",
     "VERSION_LENGTH",
     "Alarm",
     "AlarmReason",

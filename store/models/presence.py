@@ -10,6 +10,11 @@ GATEWAY_LENGTH = 64
 RUN_LENGTH = 32
 PEER_LENGTH = 64
 END_LENGTH = 32
+GATEWAY_LOST = "gateway_lost"
+"""The cause of ends that no gateway has told: its process is gone."""
+UNKNOWN = "unknown"
+"""Its process is there and has no such session."""
+PRESUMED = (GATEWAY_LOST, UNKNOWN)
 
 
 class Presence(models.Model):
