@@ -21,7 +21,7 @@ from settings import Settings, SettingsError, load
 
 PASSED_ON: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names": [], "allow_extra_args": True}
 STORE_COMMANDS = {
-    "devices": "List, add, disable and enable devices.",
+    "devices": "List devices and whether they are online, add, disable and enable them.",
     "reports": "Show the newest stored reports.",
     "alarms": "List alarms, acknowledge and close them.",
     "events": "Show what happened to a device: when it came and went, and its alarms.",

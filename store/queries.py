@@ -22,8 +22,8 @@ class ReportDigest(NamedTuple):
 
 
 def devices() -> QuerySet[Device]:
-    """All devices with their states, in the order of their names within their protocols."""
-    return Device.objects.select_related("state").order_by("protocol", "identity")
+    """All devices with their states and presence, in the order of their names within their protocols."""
+    return Device.objects.select_related("state", "presence").order_by("protocol", "identity")
 
 
 def device(protocol: str, identity: str) -> Device | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from tasks.contract import ALIVE, PRESENCE_CHECKED
 from tasks.presence import check
 from tests.protocols.jt808.frames import up
 from tests.servers import Child, Redis, wait_until
+from tests.stacks import RunningStack
 from tests.test_takeover import HEARTBEAT, PHONES, Fleet
 
 ONE_PHONE = PHONES[0]
@@ -152,3 +155,22 @@ def test_a_device_that_is_deleted_meanwhile_is_passed_over(fleet: Told):
     link.close()
     fleet.wait_until_stands(False, "a", "peer", identity=TWO)
     assert fleet.stands() is None
+
+
+def test_simulated_devices_are_online_while_they_are_linked_and_offline_with_the_cause_after(
+    start_child: Callable[..., Child], tmp_path: Path
+):
+    stack = RunningStack(start_child, tmp_path / "var")
+
+    def standing() -> list[tuple[str, str]]:
+        rows = json.loads(stack.command("devices", "--json").stdout)
+        return [(row["state"], row["cause"]) for row in rows]
+
+    fleet = stack.simulate(start_child, tmp_path / "ledger", devices=3, interval=0.5, duration=600)
+    stack.child.wait_until(lambda: standing() == [("online", "")] * 3, "all are online")
+    fleet.stop()
+    stack.child.wait_until(lambda: standing() == [("offline", "peer")] * 3, "all are offline")
+    first = json.loads(stack.command("devices", "--json").stdout)[0]["identity"]
+    events = json.loads(stack.command("events", first, "--kind", "online", "--kind", "offline", "--json").stdout)
+    assert [event["kind"] for event in events] == ["offline", "online"]
+    assert events[0]["time"] > events[1]["time"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from protocols.credential import fits
 from protocols.report import DecodeError
 from store.bulk import write
 from store.models import Device, Report
+from store.presence import Visit, take
+from store.rows import DeviceKey
 from tests.records import NOON, anybody, incoming, minutes, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -45,6 +48,38 @@ def test_devices_lists_devices_and_how_they_stand(capsys: pytest.CaptureFixture[
     assert (loud["identity"], loud["last_seen"], loud["values"]) == ("loud", "2026-03-01T12:00:00+00:00", {"odometer_km": 5})
     assert (silent["identity"], silent["last_seen"], silent["values"], silent["is_enabled"]) == ("silent", None, {}, True)
     assert "1 more are not shown" in run("devices", "--limit", "1")
+
+
+def test_devices_says_whether_they_are_here_since_when_and_why_not(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    begun = now - minutes(10)
+    for name in ("left", "loud", "quiet"):
+        write([incoming(report(), identity=name, received_at=now if name == "loud" else begun)], is_open=anybody)
+    Device.objects.create(protocol="fake", identity="silent")
+    visits = [Visit(DeviceKey("fake", name), 10, begun, None, "10.2.3.4:51120", "") for name in ("loud", "quiet")]
+    gone = Visit(DeviceKey("fake", "left"), 11, begun, begun + minutes(1), "10.2.3.4:51121", "idle")
+    take("gw-1", "run", [*visits, gone])
+
+    def standing() -> dict[str, tuple[str, str | None, str]]:
+        return {row["identity"]: (row["state"], row["gateway"], row["cause"]) for row in run_json("devices")}
+
+    assert standing() == {
+        "left": ("offline", "gw-1", "idle"),
+        "loud": ("online", "gw-1", ""),
+        "quiet": ("online", "gw-1", ""),
+        "silent": ("never", "", ""),
+    }
+    rows = {row["identity"]: row for row in run_json("devices")}
+    assert rows["left"]["since"] == (begun + minutes(1)).isoformat()
+    assert (rows["loud"]["peer"], rows["silent"]["peer"], rows["silent"]["since"]) == ("10.2.3.4:51120", None, None)
+    monkeypatch.setenv("IOTGW_STALE_AFTER_SECONDS", "300")
+    assert standing()["quiet"] == ("stale", "gw-1", "")
+    assert standing()["loud"] == ("online", "gw-1", "")
+    table = run("devices", capsys=capsys)
+    for word in ("stale", "offline", "idle", "gw-1", "never"):
+        assert word in table
 
 
 def test_a_device_is_added_disabled_and_enabled() -> None:
