@@ -21,7 +21,7 @@ late may resume an alarm that was known to have ended, only to find that it had.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -157,18 +157,19 @@ def _taken(
         left.discard(key)
         for kind in dict.fromkeys(report.alarms):
             alarm = known.setdefault(kind, DeviceAlarm(device, kind))
-            before = replace(alarm)
+            was_told, reopenings = alarm.last_at is not None, alarm.reopenings
+            # One that was a moment so far, and now is ongoing, has not ended in between.
+            had_ended = alarm.standing_at is not None and not alarm.is_ongoing
             if alarm.tell(report):
-                changed.append((alarm, _news(before, alarm)))
+                is_resumed = had_ended and alarm.is_ongoing
+                changed.append((alarm, _news(was_told, alarm.reopenings > reopenings, is_resumed)))
     return changed
 
 
-def _news(before: DeviceAlarm, alarm: DeviceAlarm) -> EventKind | None:
+def _news(was_told: bool, is_reopened: bool, is_resumed: bool) -> EventKind | None:
     """What a report that tells of an alarm has made of it."""
-    if before.last_at is None:
+    if not was_told:
         return EventKind.ALARM_OPENED
-    if alarm.reopenings > before.reopenings:
+    if is_reopened:
         return EventKind.ALARM_REOPENED
-    # One that was a moment so far, and now is ongoing, has not ended in between.
-    is_resumed = alarm.is_ongoing and not before.is_ongoing and before.standing_at is not None
     return EventKind.ALARM_RESUMED if is_resumed else None

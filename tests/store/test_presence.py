@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import permutations
 
@@ -174,3 +177,27 @@ def test_a_device_that_is_deleted_takes_its_presence_and_events_with_it(device: 
     tell(visit(10, 0))
     device.delete()
     assert Presence.objects.count() == Event.objects.count() == 0
+
+
+def test_workers_that_store_the_same_devices_at_once_wait_for_each_other() -> None:
+    identities = [f"d{number}" for number in range(300)]
+    Device.objects.bulk_create([Device(protocol="fake", identity=identity) for identity in identities])
+    start = threading.Barrier(4)
+
+    def run(worker: int) -> None:
+        chance = random.Random(worker)
+        try:
+            for turn in range(5):
+                told = [visit(10 * turn + 10, turn, device=DeviceKey("fake", identity)) for identity in identities]
+                ended = [one._replace(ended=one.begun + minutes(0.5), cause="idle") for one in told]
+                mixed = chance.sample(told + ended, 2 * len(told))
+                start.wait(30)
+                tell(*mixed)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(run, worker) for worker in range(4)]:
+            future.result(60)
+    assert set(Presence.objects.values_list("is_online", "epoch", "cause")) == {(False, 50, "idle")}
+    assert Event.objects.filter(kind="online").count() == Event.objects.filter(kind="offline").count() == 5 * len(identities)
