@@ -85,7 +85,7 @@ def test_what_happens_to_an_alarm_is_an_event_and_its_repeats_are_none(in_one_ba
 
 
 def test_events_of_alarms_have_the_time_of_what_told_of_them() -> None:
-    store(told(5))
+    store(told(5), told(6))
     store(told(0, "sos"))
     assert events() == [("opened", 0), ("ended", 5)], "its end was stored before"
     store(told(60 * 24 * 400, "crash", received=7))

@@ -12,9 +12,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from store.bulk import tables_of
 from store.models import Device, Event, Presence
 from store.presence import Visit, online_after, online_of, online_runs, presume, standing, still_online, take
-from store.rows import DeviceKey
+from store.rows import DeviceKey, PresenceRow
 from tests.records import NOON, minutes
 
 DEVICE = DeviceKey("fake", "1")
@@ -88,6 +89,22 @@ def test_one_task_may_tell_of_several_sessions_of_a_device() -> None:
     tell(visit(14, 9), visit(10, 0, 5), visit(12, 6, 8))
     assert stands() == (True, 9, "a", 14, "")
     assert [time for _, time, _ in timeline()] == [0, 5, 6, 8, 9]
+
+
+def test_what_another_worker_has_written_meanwhile_is_held_to_the_same_order() -> None:
+    tell(visit(10, 0, 5, "idle"))
+    (known,) = Presence.objects.values_list(*PresenceRow._fields)
+    ended = PresenceRow(*known)
+    with connection.cursor() as cursor:
+        for stale in (
+            ended._replace(is_online=True, cause=""),
+            ended._replace(cause="peer"),
+            ended._replace(epoch=9, cause="peer"),
+        ):
+            tables_of(cursor).write_presence([stale])
+            assert stands() == (False, 5, "a", 10, "idle")
+        tables_of(cursor).write_presence([ended._replace(is_online=True, epoch=11)])
+    assert row().is_online
 
 
 def test_a_session_that_is_told_anew_writes_nothing() -> None:
@@ -190,9 +207,10 @@ def test_workers_that_store_the_same_devices_at_once_wait_for_each_other() -> No
             for turn in range(5):
                 told = [visit(10 * turn + 10, turn, device=DeviceKey("fake", identity)) for identity in identities]
                 ended = [one._replace(ended=one.begun + minutes(0.5), cause="idle") for one in told]
-                mixed = chance.sample(told + ended, 2 * len(told))
-                start.wait(30)
-                tell(*mixed)
+                # One is told of its begin while another is told of its end.
+                for part in [told, ended][:: chance.choice((1, -1))]:
+                    start.wait(30)
+                    tell(*chance.sample(part, len(part)))
         finally:
             connection.close()
 
