@@ -21,9 +21,10 @@ from settings import Settings, SettingsError, load
 
 PASSED_ON: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names": [], "allow_extra_args": True}
 STORE_COMMANDS = {
-    "devices": "List, add, disable and enable devices.",
+    "devices": "List devices and whether they are online, add, disable and enable them.",
     "reports": "Show the newest stored reports.",
     "alarms": "List alarms, acknowledge and close them.",
+    "events": "Show what happened to a device: when it came and went, and its alarms.",
     "quarantine": "Show messages that could not be decoded.",
     "media": "List photos and other files of devices, and copy one out.",
     "files": "List files for devices, such as firmware, add one, offer one to devices, and see how far they are.",

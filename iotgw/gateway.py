@@ -18,6 +18,7 @@ from iotgw.downloads import Downloads
 from iotgw.evidence import Evidence
 from iotgw.limits import Addresses, Bans, Rates
 from iotgw.link import Link
+from iotgw.presence import Presence
 from iotgw.routes import Routes
 from iotgw.sessions import Session, Sessions
 from iotgw.statistics import Statistics
@@ -42,7 +43,8 @@ class Gateway:
         self.wheel = TimerWheel(clock)
         self.sessions = Sessions()
         self.departures = Departures()
-        self.routes = Routes(self.sessions, clock, self.statistics, self._replaced)
+        self.presence = Presence(settings.gateway_id, clock, self.statistics)
+        self.routes = Routes(self.sessions, clock, self.statistics, self.presence.begun, self._replaced)
         self.admissions = Admissions(clock, self.statistics)
         self.taps = Taps(self.sessions, clock, self.statistics)
         self.downloads = Downloads(self.sessions, clock, self.statistics, settings.files_cache_bytes)
@@ -219,6 +221,7 @@ class Gateway:
         if self.sessions.is_kept_out(session.identity, session.link, self.now()):
             return
         session.opened_at = self._links[session.link]
+        session.begun_ms = time.time_ns() // 1_000_000
         lost = self.sessions.begin(session)
         if lost is not session:
             if not session.link.identities:
@@ -246,6 +249,7 @@ class Gateway:
             self._departed(link, identity, cause)
             self.downloads.ended(ended)
             self.routes.release(ended)
+            self.presence.ended(ended, cause)
             self.evidence.ended(ended, cause)
 
     def snapshot(self) -> dict[str, Any]:
@@ -260,6 +264,7 @@ class Gateway:
             "downloads": len(self.downloads),
             **self.batches.snapshot(),
             **self.routes.snapshot(),
+            "presence_waiting": self.presence.waiting,
             **self.statistics.snapshot(),
         }
 

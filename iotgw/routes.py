@@ -48,10 +48,18 @@ class Table(Protocol):
 class Routes:
     """Keeps the fleet's routes up with the sessions of this gateway."""
 
-    def __init__(self, sessions: Sessions, clock: IReactorTime, statistics: Statistics, lost: Callable[[Session], None]) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        clock: IReactorTime,
+        statistics: Statistics,
+        won: Callable[[Session], None],
+        lost: Callable[[Session], None],
+    ) -> None:
         self._sessions = sessions
         self._clock = clock
         self._statistics = statistics
+        self._won = won
         self._lost = lost
         self._table: Table | None = None
         self._is_ready = False
@@ -168,6 +176,8 @@ class Routes:
         elif session.kicked_by > answer.epoch:
             self._statistics.count("routes.kicks")
             self._lose(session)
+        else:
+            self._won(session)
 
     def _not_changed(self, _: Failure) -> None:
         sent, self._sent = self._sent, {}

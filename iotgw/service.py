@@ -42,7 +42,8 @@ log = structlog.get_logger(__name__)
 OTHER_FILES = 100
 """Descriptors that are not links': listeners, spool, broker, Redis, the interpreter's."""
 RELEASE_SECONDS = 3.0
-"""How long a stopping gateway waits for Redis to take its routes back, and before that its last evidence."""
+"""How long a stopping gateway waits for Redis to take its routes back, and before that its last evidence; and for workers to
+have heard why its devices have left."""
 PER_PROTOCOL = ("listen", "admissions", "acks", "idle_timeouts", "close_strangers")
 """Settings that are tables by protocol."""
 COLLECT_EVERY = 20_000
@@ -76,6 +77,7 @@ class GatewayService(Service):
         self.gateway.evidence.keep_in(self._evidence)
         self._mailbox = Mailbox(settings.redis_url, settings.gateway_id, reactor, self._deliver)
         self.offload = Offload(settings.gateway_id, reactor, self.gateway.statistics, self._publisher.call)
+        self.gateway.presence.tell_with(self._routes.run, self.offload)
         self._directory = RedisDirectory(settings.redis_url, reactor, self.offload)
         self.gateway.admissions.ask_of(self._directory)
         self._depot = RedisDepot(settings.redis_url, reactor, self.offload)
@@ -134,8 +136,11 @@ class GatewayService(Service):
         yield self.gateway.close_links("shutdown")
         if self._spool is not None:
             self._spool.stop()
+        told = self.gateway.presence.drain().addTimeout(RELEASE_SECONDS, self._reactor).addErrback(lambda _: None)
         yield self._write_evidence()
         yield self._release_routes()
+        # If they cannot be told that nobody is here any more, workers find out.
+        yield told
         self.offload.stop()
         self._directory.stop()
         self._depot.stop()

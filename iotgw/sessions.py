@@ -31,6 +31,10 @@ class Session:
     """The epoch of a kick that came while its claim was under way."""
     head: bytes = b""
     """Of the message with which it came in: what the platform says to the device is made for one like this."""
+    begun_ms: int = 0
+    """When it began, in milliseconds since 1970 UTC."""
+    told_epoch: int = 0
+    """Under which epoch the device was last told to be here: its own, or that of the session it took over on this gateway."""
 
 
 class Sessions:
@@ -55,6 +59,7 @@ class Sessions:
                 return None
             if held.link.number > session.link.number:
                 return session
+            session.told_epoch = held.told_epoch
         self._by_device[device] = session
         return held
 

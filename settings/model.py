@@ -177,10 +177,15 @@ class Settings(BaseSettings):
     malformed_in_a_row: int = Field(10, ge=1, le=10_000, description="a link that sends so many bad frames in a row is closed")
     statistics_seconds: Seconds = Field(60, description="how often a gateway logs its counters")
 
+    stale_after_seconds: Annotated[float, Field(gt=0, le=31_536_000)] = Field(
+        900, description="a device that is online and silent for longer is called stale"
+    )
+
     retention_days: int = Field(
         0, ge=0, le=36_500, description="reports are kept for so many days, on PostgreSQL until their month is so old; 0: for ever"
     )
     quarantine_retention_days: int = Field(0, ge=0, le=36_500, description="the same for messages in quarantine; 0: for ever")
+    event_retention_days: int = Field(0, ge=0, le=36_500, description="the same for devices' events; 0: for ever")
 
     worker_memory_bytes: int = Field(
         1 << 29, ge=0, le=1 << 40, description="a worker's process that holds more after a task is replaced; 0: never"

@@ -13,6 +13,9 @@ message does that is sent because of the alarm (``protocols.report.Report.is_eve
 Whatever the order in which reports are stored, and however often, the same comes of them. What an operator says comes at
 a moment of his own: an alarm he has closed is opened again by what comes after it in the device's time. As long as it is
 ongoing it stays closed, for nothing new has happened.
+
+Events say what became of an alarm as it was noticed, each at the time of the report that it was noticed by: what comes
+late may resume an alarm that was known to have ended, only to find that it had.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from store.models import AlarmState
+from store.events import EventRow
+from store.models import AlarmState, EventKind
 from store.rows import PreparedMessage, PreparedReport
 from store.states import is_believed
 
@@ -103,10 +107,22 @@ def told_at(report: PreparedReport) -> datetime:
     return report.row.time if is_believed(report) else report.row.received_at
 
 
+class Forward(NamedTuple):
+    """What a batch has made of alarms."""
+
+    changed: list[DeviceAlarm]
+    events: list[EventRow]
+
+    @property
+    def ongoing(self) -> list[DeviceAlarm]:
+        """Of those that changed."""
+        return [alarm for alarm in self.changed if alarm.is_ongoing]
+
+
 def bring_forward(
     alarms: Iterable[DeviceAlarm], devices: Mapping[int, Sequence[PreparedMessage]], added: set[ReportKey]
-) -> tuple[list[DeviceAlarm], list[DeviceAlarm]]:
-    """Alarms of devices by all that came from each in a batch: those that changed, and of these the ones that now are ongoing.
+) -> Forward:
+    """Alarms of devices by all that came from each in a batch: those that changed, and what happened to them.
 
     ``alarms`` are all of the devices of which a report with alarms was ``added``, and of others those that are ongoing.
     """
@@ -114,23 +130,46 @@ def bring_forward(
     for alarm in alarms:
         by_device.setdefault(alarm.device_id, {})[alarm.kind] = alarm
     changed: dict[tuple[int, str], DeviceAlarm] = {}
+    events: list[EventRow] = []
     left = set(added)
     for device, known in by_device.items():
         reports = [report for message in devices[device] for report in message.reports]
         for report in sorted(reports, key=told_at):
-            for alarm in _taken(device, known, report, left):
+            for alarm, event in _taken(device, known, report, left):
                 changed[device, alarm.kind] = alarm
-    return list(changed.values()), [alarm for alarm in changed.values() if alarm.is_ongoing]
+                if event is not None:
+                    events.append(EventRow(device, told_at(report), event, alarm.kind))
+    return Forward(list(changed.values()), events)
 
 
-def _taken(device: int, known: dict[str, DeviceAlarm], report: PreparedReport, left: set[ReportKey]) -> list[DeviceAlarm]:
-    """The alarms that a report changes. ``left`` are the added reports whose alarms have not been taken yet."""
-    changed = [alarm for alarm in known.values() if alarm.kind not in report.alarms and alarm.end(report)]
+def _taken(
+    device: int, known: dict[str, DeviceAlarm], report: PreparedReport, left: set[ReportKey]
+) -> list[tuple[DeviceAlarm, EventKind | None]]:
+    """The alarms that a report changes, with what happened to them: nothing to one that repeats.
+
+    ``left`` are the added reports whose alarms have not been taken yet.
+    """
+    changed: list[tuple[DeviceAlarm, EventKind | None]] = [
+        (alarm, EventKind.ALARM_ENDED) for alarm in known.values() if alarm.kind not in report.alarms and alarm.end(report)
+    ]
     key = ReportKey(device, report.row.time, report.row.digest)
     if report.alarms and key in left:
         left.discard(key)
         for kind in dict.fromkeys(report.alarms):
             alarm = known.setdefault(kind, DeviceAlarm(device, kind))
+            was_told, reopenings = alarm.last_at is not None, alarm.reopenings
+            # One that was a moment so far, and now is ongoing, has not ended in between.
+            had_ended = alarm.standing_at is not None and not alarm.is_ongoing
             if alarm.tell(report):
-                changed.append(alarm)
+                is_resumed = had_ended and alarm.is_ongoing
+                changed.append((alarm, _news(was_told, alarm.reopenings > reopenings, is_resumed)))
     return changed
+
+
+def _news(was_told: bool, is_reopened: bool, is_resumed: bool) -> EventKind | None:
+    """What a report that tells of an alarm has made of it."""
+    if not was_told:
+        return EventKind.ALARM_OPENED
+    if is_reopened:
+        return EventKind.ALARM_REOPENED
+    return EventKind.ALARM_RESUMED if is_resumed else None

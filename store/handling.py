@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
-from store.models import Alarm, AlarmReason, AlarmState
+from store.models import Alarm, AlarmReason, AlarmState, Event, EventKind
 
 _WRITTEN = ("state", "settled_at", "handled_at", "handled_by", "note", "reason")
 
@@ -23,7 +23,7 @@ def acknowledge(id: int, by: str, note: str) -> Alarm:
         alarm = _locked(id, AlarmState.OPEN)
         alarm.state, alarm.reason = AlarmState.ACKNOWLEDGED, ""
         alarm.note = note
-        return _handled(alarm, by)
+        return _handled(alarm, by, EventKind.ALARM_ACKNOWLEDGED)
 
 
 def close(id: int, by: str, reason: AlarmReason, note: str = "") -> Alarm:
@@ -37,7 +37,7 @@ def close(id: int, by: str, reason: AlarmReason, note: str = "") -> Alarm:
             alarm.note = note
         alarm.state, alarm.reason = AlarmState.CLOSED, reason
         alarm.settled_at = alarm.last_at
-        return _handled(alarm, by)
+        return _handled(alarm, by, EventKind.ALARM_CLOSED)
 
 
 def _locked(id: int, *states: AlarmState) -> Alarm:
@@ -48,7 +48,11 @@ def _locked(id: int, *states: AlarmState) -> Alarm:
     return alarm
 
 
-def _handled(alarm: Alarm, by: str) -> Alarm:
-    alarm.handled_at, alarm.handled_by = timezone.now(), by
+def _handled(alarm: Alarm, by: str, event: EventKind) -> Alarm:
+    now = timezone.now()
+    alarm.handled_at, alarm.handled_by = now, by
     alarm.save(update_fields=_WRITTEN)
+    told = {"by": by, "note": alarm.note, "reason": alarm.reason}
+    detail = {name: text for name, text in told.items() if text}
+    Event.objects.create(device=alarm.device, time=now, kind=event, subject=alarm.kind, detail=detail, received_at=now)
     return alarm

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from django.db.models import Case, QuerySet, When
 
-from store.models import IDENTITY_LENGTH, PROTOCOL_LENGTH, Alarm, AlarmState, Delivery, Device, Media, Quarantine, Report
+from store.models import IDENTITY_LENGTH, PROTOCOL_LENGTH, Alarm, AlarmState, Delivery, Device, Event, Media, Quarantine, Report
 from store.rows import is_name
 
 
@@ -21,8 +22,8 @@ class ReportDigest(NamedTuple):
 
 
 def devices() -> QuerySet[Device]:
-    """All devices with their states, in the order of their names within their protocols."""
-    return Device.objects.select_related("state").order_by("protocol", "identity")
+    """All devices with their states and presence, in the order of their names within their protocols."""
+    return Device.objects.select_related("state", "presence").order_by("protocol", "identity")
 
 
 def device(protocol: str, identity: str) -> Device | None:
@@ -107,6 +108,25 @@ def newest_deliveries(limit: int, identity: str | None = None, state: str | None
     if state is not None:
         found = found.filter(state=state)
     return found.order_by("-id")[:limit]
+
+
+def newest_events(
+    limit: int,
+    identity: str,
+    kinds: Sequence[str] | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> QuerySet[Event]:
+    """What happened to the devices of a name, newest first: of some kinds, from a time on, and before a time."""
+    ids = list(Device.objects.filter(identity=identity).values_list("id", flat=True))
+    found = Event.objects.select_related("device").filter(device_id__in=ids)
+    if kinds is not None:
+        found = found.filter(kind__in=kinds)
+    if since is not None:
+        found = found.filter(time__gte=since)
+    if until is not None:
+        found = found.filter(time__lt=until)
+    return found.order_by("-time", "-id")[:limit]
 
 
 def alarms(limit: int) -> QuerySet[Alarm]:

@@ -1,8 +1,9 @@
-"""How long reports and messages in quarantine are kept.
+"""How long reports, messages in quarantine and events are kept.
 
-A report's age counts from its arrival, since devices' clocks lie. On PostgreSQL a month goes as a whole, when the last
+An age counts from its arrival, since devices' clocks lie. On PostgreSQL a month goes as a whole, when the last
 moment of it is too old; what is dated outside the months there are goes by its arrival, as everything does on SQLite.
-Devices and their states stay.
+Devices and their states stay. Events are not in partitions: there are a few of a device a day where reports are thousands,
+and a timeline is one stretch of one index.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Retention(NamedTuple):
 
     reports_days: int
     quarantine_days: int
+    events_days: int = 0
 
 
 @dataclass
@@ -37,13 +39,14 @@ class Kept:
     reports: int = 0
     """Deleted ones, besides those of dropped months."""
     quarantine: int = 0
+    events: int = 0
     is_finished: bool = True
     """Whether that is all; if not, time was up."""
 
 
 def look(retention: Retention, now: datetime) -> Kept:
     """What :func:`keep` would do now. It counts in whole tables, which takes a while in large ones."""
-    reports_before, quarantine_before = _borders(retention, now)
+    reports_before, quarantine_before, events_before = _borders(retention, now)
     kept = Kept()
     if partitions.is_partitioned():
         kept.made = partitions.missing(now, reports_before)
@@ -52,6 +55,8 @@ def look(retention: Retention, now: datetime) -> Kept:
         kept.reports = _count(_reports_table(), reports_before)
     if quarantine_before:
         kept.quarantine = _count("store_quarantine", quarantine_before)
+    if events_before:
+        kept.events = _count("store_event", events_before)
     return kept
 
 
@@ -61,7 +66,7 @@ def keep(retention: Retention, now: datetime, is_time_up: Callable[[], bool]) ->
     Idempotent, and each step is a transaction of its own.
     Raises: store.partitions.BusyError.
     """
-    reports_before, quarantine_before = _borders(retention, now)
+    reports_before, quarantine_before, events_before = _borders(retention, now)
     kept = Kept()
     if partitions.is_partitioned():
         kept.made = partitions.make_ahead(now, reports_before)
@@ -73,12 +78,14 @@ def keep(retention: Retention, now: datetime, is_time_up: Callable[[], bool]) ->
     if quarantine_before:
         kept.quarantine, is_finished = _delete("store_quarantine", quarantine_before, now, is_time_up)
         kept.is_finished = kept.is_finished and is_finished
+    if events_before:
+        kept.events, is_finished = _delete("store_event", events_before, now, is_time_up)
+        kept.is_finished = kept.is_finished and is_finished
     return kept
 
 
-def _borders(retention: Retention, now: datetime) -> tuple[datetime | None, datetime | None]:
-    reports, quarantine = (now - timedelta(days=days) if days else None for days in retention)
-    return reports, quarantine
+def _borders(retention: Retention, now: datetime) -> list[datetime | None]:
+    return [now - timedelta(days=days) if days else None for days in retention]
 
 
 def _reports_table() -> str:

@@ -77,6 +77,19 @@ class QuarantineRow(NamedTuple):
     version: str
 
 
+class PresenceRow(NamedTuple):
+    """The columns of a device's presence."""
+
+    device_id: int
+    is_online: bool
+    since: datetime
+    gateway: str
+    run: str
+    peer: str
+    epoch: int
+    cause: str
+
+
 class PreparedReport(NamedTuple):
     row: ReportRow
     is_dated: bool

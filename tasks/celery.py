@@ -29,7 +29,16 @@ django.setup()
 app = Celery(
     "iotgw",
     fixups=[],
-    include=["tasks.ingest", "tasks.admission", "tasks.devices", "tasks.files", "tasks.media", "tasks.replies", "tasks.retention"],
+    include=[
+        "tasks.admission",
+        "tasks.devices",
+        "tasks.files",
+        "tasks.ingest",
+        "tasks.media",
+        "tasks.presence",
+        "tasks.replies",
+        "tasks.retention",
+    ],
 )
 app.conf.update(
     celery_configuration(settings.effective_broker_url),

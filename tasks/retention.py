@@ -1,23 +1,18 @@
-"""Making room, once a day: what is older than it is to be kept goes, and the months ahead are made.
-
-worker ── keep() ─▶ broker ─▶ one worker          when a worker starts, comes back to the broker, and every day
-"""
+"""Making room, once a day: what is older than it is to be kept goes, and the months ahead are made."""
 
 from __future__ import annotations
 
 import logging
 import time
 from datetime import UTC, datetime
-from typing import Any
 
-from celery import bootsteps
 from django.db import DatabaseError, InterfaceError, connection
-from kombu.exceptions import OperationalError
 
 from store import partitions, retention
 from store.retention import Kept, Retention
 from tasks.celery import app, settings
 from tasks.contract import RETENTION_TASK
+from tasks.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +32,7 @@ def keep() -> None:
     it does not get done it asks for again. Nothing that is lost with it is missed: the next day's finds the same.
     """
     until = time.monotonic() + SECONDS_AT_ONCE
-    days = Retention(settings.retention_days, settings.quarantine_retention_days)
+    days = Retention(settings.retention_days, settings.quarantine_retention_days, settings.event_retention_days)
     try:
         kept = retention.keep(days, datetime.now(UTC), lambda: time.monotonic() >= until)
     except partitions.BusyError as error:
@@ -63,34 +58,17 @@ def _tell(kept: Kept) -> None:
         log.info("months made", extra={"months": " ".join(map(str, kept.made))})
     if kept.dropped:
         log.info("months dropped", extra={"months": " ".join(map(str, kept.dropped))})
-    if kept.reports or kept.quarantine:
-        log.info("old rows deleted", extra={"reports": kept.reports, "quarantine": kept.quarantine})
+    if kept.reports or kept.quarantine or kept.events:
+        counts = {"reports": kept.reports, "quarantine": kept.quarantine, "events": kept.events}
+        log.info("old rows deleted", extra=counts)
 
 
-class Turn(bootsteps.StartStopStep):
-    """Asks for :func:`keep` when a worker has its broker, and every day from then on.
+class RetentionTurn(Turn):
+    """Every day: one more finds nothing to do."""
 
-    Each worker asks: one more finds nothing to do.
-    """
-
-    requires = ("celery.worker.consumer.tasks:Tasks",)
-    _entry: Any = None
-
-    def start(self, consumer: Any) -> None:
-        """Begin, or begin again: what the timer had before the broker went away, it may have forgotten."""
-        self.stop(consumer)
-        self._ask()
-        self._entry = consumer.timer.call_repeatedly(DAY_SECONDS, self._ask)
-
-    def stop(self, consumer: Any) -> None:
-        if self._entry is not None:
-            self._entry.cancel()
-
-    def _ask(self) -> None:
-        try:
-            keep.apply_async(expires=DAY_SECONDS, retry=False)
-        except OperationalError as error:
-            log.warning("retention not asked for, the broker is away", extra={"cause": str(error)})
+    task = keep
+    seconds = DAY_SECONDS
+    matter = "retention"
 
 
-app.steps["consumer"].add(Turn)
+app.steps["consumer"].add(RetentionTurn)

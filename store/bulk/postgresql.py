@@ -20,6 +20,12 @@ from store.bulk import binary
 from store.bulk.tables import (
     ALARM_ASSIGNMENTS,
     ALARM_COLUMNS,
+    EVENT_COLUMNS,
+    EVENT_KEY,
+    EVENT_ORDER,
+    PRESENCE_ASSIGNMENTS,
+    PRESENCE_COLUMNS,
+    PRESENCE_ORDER,
     QUARANTINE_COLUMNS,
     REPORT_COLUMNS,
     STATE_ASSIGNMENTS,
@@ -27,8 +33,9 @@ from store.bulk.tables import (
     FoundDevice,
     NewReport,
 )
+from store.events import EventRow
 from store.json_text import storable
-from store.rows import DeviceKey, PreparedMessage, QuarantineRow
+from store.rows import DeviceKey, PreparedMessage, PresenceRow, QuarantineRow
 from store.states import CLOCK_AHEAD, DeviceState
 
 _TYPES = {
@@ -126,18 +133,33 @@ _FIND_ALARMS = f"""
     FOR UPDATE
 """
 _FIND_ENDED = """
-    SELECT k.number
+    SELECT k.number, r.time
     FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[]) WITH ORDINALITY AS k (device_id, kind, standing_at, number)
-    WHERE EXISTS (
-        SELECT FROM store_report r
+    CROSS JOIN LATERAL (
+        SELECT r.time FROM store_report r
         WHERE r.device_id = k.device_id AND r.time > k.standing_at AND r.time < %s AND r.kind = k.kind
             AND r.time <= r.received_at + %s
-    )
+        ORDER BY r.time
+        LIMIT 1
+    ) r
 """
 _WRITE_ALARMS = (
     f"INSERT INTO store_alarm ({_quoted(ALARM_COLUMNS)}) SELECT {_quoted(ALARM_COLUMNS)} FROM incoming_alarm "
     f"ORDER BY device_id, kind ON CONFLICT (device_id, kind) DO UPDATE SET {ALARM_ASSIGNMENTS}"
 )
+_WRITE_PRESENCE = f"""
+    INSERT INTO store_presence AS p ({_quoted(PRESENCE_COLUMNS)})
+    SELECT r.* FROM unnest(
+        %s::bigint[], %s::boolean[], %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[]
+    ) AS r
+    ON CONFLICT (device_id) DO UPDATE SET {PRESENCE_ASSIGNMENTS}
+    WHERE {PRESENCE_ORDER}
+"""
+_INSERT_EVENTS = f"""
+    INSERT INTO store_event ({_quoted(EVENT_COLUMNS)})
+    SELECT e.*, %s FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::jsonb[]) AS e
+    ON CONFLICT ({_quoted(EVENT_KEY)}) DO NOTHING
+"""
 
 
 class PostgreSQLTables:
@@ -212,16 +234,24 @@ class PostgreSQLTables:
         self._cursor.execute(_FIND_ALARMS, [list(told)])
         return [DeviceAlarm(*row) for row in self._cursor.fetchall()]
 
-    def find_ended(self, alarms: Sequence[DeviceAlarm], until: datetime) -> list[DeviceAlarm]:
+    def find_ended(self, alarms: Sequence[DeviceAlarm], until: datetime) -> list[tuple[DeviceAlarm, datetime]]:
         columns = zip(*((alarm.device_id, alarm.standing_kind, alarm.standing_at) for alarm in alarms), strict=True)
         arguments: list[Any] = [*map(list, columns), until, CLOCK_AHEAD]
         self._cursor.execute(_FIND_ENDED, arguments)
-        return [alarms[number - 1] for (number,) in self._cursor.fetchall()]
+        return [(alarms[number - 1], time) for number, time in self._cursor.fetchall()]
 
     def write_alarms(self, alarms: Sequence[DeviceAlarm]) -> None:
         rows = (tuple(getattr(alarm, column) for column in ALARM_COLUMNS) for alarm in alarms)
         self._copy_rows("incoming_alarm", ALARM_COLUMNS, rows)
         self._cursor.execute(_WRITE_ALARMS)
+
+    def write_presence(self, rows: Sequence[PresenceRow]) -> None:
+        self._cursor.execute(_WRITE_PRESENCE, [list(column) for column in zip(*rows, strict=True)])
+
+    def insert_events(self, events: Sequence[EventRow], now: datetime) -> None:
+        columns = [list(column) for column in zip(*sorted(events, key=EVENT_ORDER), strict=True)]
+        columns[-1] = [storable(detail)[0] for detail in columns[-1]]
+        self._cursor.execute(_INSERT_EVENTS, [now, *columns])
 
     def _copy_rows(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
         def write(copy: Any) -> None:

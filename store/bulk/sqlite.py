@@ -17,6 +17,11 @@ from store.alarms import DeviceAlarm, ReportKey
 from store.bulk.tables import (
     ALARM_ASSIGNMENTS,
     ALARM_COLUMNS,
+    EVENT_COLUMNS,
+    EVENT_KEY,
+    PRESENCE_ASSIGNMENTS,
+    PRESENCE_COLUMNS,
+    PRESENCE_ORDER,
     QUARANTINE_COLUMNS,
     REPORT_COLUMNS,
     STATE_ASSIGNMENTS,
@@ -24,7 +29,8 @@ from store.bulk.tables import (
     FoundDevice,
     NewReport,
 )
-from store.rows import DeviceKey, PreparedMessage, QuarantineRow
+from store.events import EventRow
+from store.rows import DeviceKey, PreparedMessage, PresenceRow, QuarantineRow
 from store.states import CLOCK_AHEAD, DeviceState
 
 _DAY = timedelta(days=1)
@@ -37,6 +43,11 @@ def _insertion(table: str, columns: Sequence[str], key: str) -> str:
 
 _INSERT_REPORT = _insertion("store_report", REPORT_COLUMNS, "device_id, time, digest")
 _INSERT_QUARANTINE = _insertion("store_quarantine", QUARANTINE_COLUMNS, "device_id, digest")
+_WRITE_PRESENCE = (
+    f"INSERT INTO store_presence AS p ({', '.join(PRESENCE_COLUMNS)}) VALUES ({', '.join(['%s'] * len(PRESENCE_COLUMNS))}) "
+    f"ON CONFLICT (device_id) DO UPDATE SET {PRESENCE_ASSIGNMENTS} WHERE {PRESENCE_ORDER}"
+)
+_INSERT_EVENT = _insertion("store_event", EVENT_COLUMNS, ", ".join(EVENT_KEY))
 _ALARM_NAMES = ", ".join(f'"{column}"' for column in ALARM_COLUMNS)
 _WRITE_ALARM = (
     f"INSERT INTO store_alarm ({_ALARM_NAMES}) VALUES ({', '.join(['%s'] * len(ALARM_COLUMNS))}) "
@@ -112,19 +123,26 @@ class SQLiteTables:
         )
         return [DeviceAlarm(*map(_read, row)) for row in self._cursor.fetchall()]
 
-    def find_ended(self, alarms: Sequence[DeviceAlarm], until: datetime) -> list[DeviceAlarm]:
-        return [alarm for alarm in alarms if self._is_ended(alarm, until)]
+    def find_ended(self, alarms: Sequence[DeviceAlarm], until: datetime) -> list[tuple[DeviceAlarm, datetime]]:
+        return [(alarm, at) for alarm in alarms if (at := self._ended_at(alarm, until))]
 
-    def _is_ended(self, alarm: DeviceAlarm, until: datetime) -> bool:
+    def _ended_at(self, alarm: DeviceAlarm, until: datetime) -> datetime | None:
         self._cursor.execute(
-            "SELECT 1 FROM store_report WHERE device_id = %s AND time > %s AND time < %s AND kind = %s "
-            "AND julianday(time) <= julianday(received_at) + %s LIMIT 1",
+            "SELECT time FROM store_report WHERE device_id = %s AND time > %s AND time < %s AND kind = %s "
+            "AND julianday(time) <= julianday(received_at) + %s ORDER BY time LIMIT 1",
             [alarm.device_id, _column(alarm.standing_at), _column(until), alarm.standing_kind, CLOCK_AHEAD / _DAY],
         )
-        return self._cursor.fetchone() is not None
+        row = self._cursor.fetchone()
+        return row and _read(row[0])  # type: ignore[no-any-return]
 
     def write_alarms(self, alarms: Sequence[DeviceAlarm]) -> None:
         self._cursor.executemany(_WRITE_ALARM, [tuple(_column(getattr(alarm, name)) for name in ALARM_COLUMNS) for alarm in alarms])
+
+    def write_presence(self, rows: Sequence[PresenceRow]) -> None:
+        self._cursor.executemany(_WRITE_PRESENCE, [tuple(map(_column, row)) for row in rows])
+
+    def insert_events(self, events: Sequence[EventRow], now: datetime) -> None:
+        self._cursor.executemany(_INSERT_EVENT, [tuple(map(_column, (*event, now))) for event in events])
 
 
 def _state(row: Sequence[Any]) -> DeviceState:

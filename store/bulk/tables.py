@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from store.alarms import DeviceAlarm, ReportKey
-from store.rows import DeviceKey, PreparedMessage, PreparedReport, QuarantineRow, ReportRow
+from store.events import EventRow
+from store.models import PRESUMED
+from store.rows import DeviceKey, PreparedMessage, PreparedReport, PresenceRow, QuarantineRow, ReportRow
 from store.states import DeviceState
 
 REPORT_COLUMNS = ("device_id", *ReportRow._fields)
+EVENT_COLUMNS = (*EventRow._fields, "received_at")
+EVENT_KEY = ("device_id", "time", "kind", "subject")
+EVENT_ORDER = itemgetter(*range(len(EVENT_KEY)))
+"""By which events are sorted: their key."""
 QUARANTINE_COLUMNS = ("device_id", *QuarantineRow._fields)
 ALARM_COLUMNS = tuple(DeviceAlarm.__dataclass_fields__)
 ALARM_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in ALARM_COLUMNS[2:])
+PRESENCE_COLUMNS = PresenceRow._fields
+PRESENCE_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in PRESENCE_COLUMNS[1:])
+PRESENCE_ORDER = f"""
+    excluded.epoch > p.epoch
+    OR excluded.epoch = p.epoch AND (p.is_online AND NOT excluded.is_online OR p.cause IN {PRESUMED})
+"""
+"""Whether what comes in is newer than what is there, as :mod:`store.presence` says."""
 STATE_COLUMNS = tuple(DeviceState.__dataclass_fields__)
 STATE_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in STATE_COLUMNS[1:])
 """Of an insertion that meets a state: it becomes the one that was to be inserted."""
@@ -35,8 +49,8 @@ class Tables(Protocol):
     """Writes inside the transaction that is open on its connection.
 
     Workers write the same devices at the same time. So that they wait for each other and never in a ring, each
-    takes its locks table by table in one order (devices, reports, quarantine, states, alarms) and in each table in the
-    order of its key.
+    takes its locks table by table in one order (devices, reports, quarantine, states, alarms, presence, events) and in each
+    table in the order of its key.
     """
 
     def find_devices(self, keys: Sequence[DeviceKey]) -> dict[DeviceKey, FoundDevice]:
@@ -66,8 +80,14 @@ class Tables(Protocol):
         States have been brought forward before, so that no other worker has reports of these devices under way.
         """
 
-    def find_ended(self, alarms: Sequence[DeviceAlarm], until: datetime) -> list[DeviceAlarm]:
-        """Those of the alarms that a stored report ends, dated after what it says they stand and before ``until``."""
+    def find_ended(self, alarms: Sequence[DeviceAlarm], until: datetime) -> list[tuple[DeviceAlarm, datetime]]:
+        """Those of the alarms that a stored report ends, dated after what says that they stand and before ``until``; and when."""
 
     def write_alarms(self, alarms: Sequence[DeviceAlarm]) -> None:
         """Add alarms, or bring them up to date."""
+
+    def write_presence(self, rows: Sequence[PresenceRow]) -> None:
+        """Add presences, or bring them up to date unless what is there is newer. A device has one row, in the order of its id."""
+
+    def insert_events(self, events: Sequence[EventRow], now: datetime) -> None:
+        """Note events. One that is there already is left as it is."""

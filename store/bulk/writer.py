@@ -1,4 +1,4 @@
-"""One batch, one transaction: devices, reports, quarantine, states, alarms and ends of deliveries together, or nothing of them."""
+"""One batch, one transaction: devices, reports, quarantine, states, alarms, events, ends of deliveries, or nothing of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from django.db import DataError, IntegrityError, connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from protocols.download import FileResult
 from protocols.message import Outcome
@@ -20,6 +21,8 @@ from store.bulk.pieces import PieceRow, declined, file_key, insert_pieces
 from store.bulk.postgresql import PostgreSQLTables
 from store.bulk.sqlite import SQLiteTables
 from store.bulk.tables import FoundDevice, NewReport, Tables
+from store.events import EventRow
+from store.models import EventKind
 from store.rows import UNSTORABLE, DeviceKey, Incoming, PreparedMessage, QuarantineRow, device_key, prepare, quarantined
 from store.states import CLOCK_AHEAD, decides_alone
 
@@ -103,13 +106,18 @@ def _write(arrivals: list[Arrival], rules: Rules, prepare: Prepare) -> dict[int,
     if not arrivals:
         return {}
     with transaction.atomic(), connection.cursor() as cursor, connection.wrap_database_errors:
-        tables: Tables = PostgreSQLTables(cursor) if connection.vendor == "postgresql" else SQLiteTables(cursor)
+        tables = tables_of(cursor)
         devices = _admit(tables, list(dict.fromkeys(arrival.device for arrival in arrivals)), rules.is_open)
         outcomes = {arrival.place: Outcome.REFUSED for arrival in arrivals if arrival.device not in devices}
         admitted = [(devices[arrival.device].id, arrival) for arrival in arrivals if arrival.device in devices]
         if admitted:
             outcomes.update(_insert(tables, admitted, rules, prepare))
     return outcomes
+
+
+def tables_of(cursor: CursorWrapper) -> Tables:
+    """The tables of the database that a cursor is of."""
+    return PostgreSQLTables(cursor) if connection.vendor == "postgresql" else SQLiteTables(cursor)
 
 
 def _admit(tables: Tables, keys: list[DeviceKey], is_open: Callable[[str], bool]) -> dict[DeviceKey, FoundDevice]:
@@ -176,14 +184,18 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
 
 
 def _bring_alarms_forward(tables: Tables, devices: dict[int, list[PreparedMessage]], added: set[ReportKey]) -> None:
-    """The alarms, which follow from reports that were not there before, and end with any."""
+    """The alarms, which follow from reports that were not there before, and end with any; and what happened to them."""
     found = tables.find_alarms(devices, {key.device for key in added})
     if not found and not added:
         return
-    changed, ongoing = alarms.bring_forward(found, devices, added)
-    if ongoing:
+    now = datetime.now(UTC)
+    changed, events = forward = alarms.bring_forward(found, devices, added)
+    if ongoing := forward.ongoing:
         # What comes late may have ended long ago.
-        for alarm in tables.find_ended(ongoing, datetime.now(UTC) + 2 * CLOCK_AHEAD):
+        for alarm, at in tables.find_ended(ongoing, now + 2 * CLOCK_AHEAD):
             alarm.is_ongoing = False
+            events.append(EventRow(alarm.device_id, at, EventKind.ALARM_ENDED, alarm.kind))
     if changed:
         tables.write_alarms(changed)
+    if events:
+        tables.insert_events(events, now)

@@ -2,32 +2,53 @@
 
 from store.models.alarms import ALARM_LENGTH, HANDLER_LENGTH, Alarm, AlarmReason, AlarmState
 from store.models.devices import CREDENTIAL_LENGTH, IDENTITY_LENGTH, PROTOCOL_LENGTH, Device
+from store.models.events import Event, EventKind
 from store.models.files import FILE_NAME_LENGTH, MAKER_LENGTH, Delivery, File
 from store.models.media import FILE_LENGTH, NAME_LENGTH, Media, MediaPiece
+from store.models.presence import (
+    END_LENGTH,
+    GATEWAY_LENGTH,
+    GATEWAY_LOST,
+    PEER_LENGTH,
+    PRESUMED,
+    RUN_LENGTH,
+    UNKNOWN,
+    Presence,
+)
 from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, VERSION_LENGTH, Position, Quarantine, Report, State
 
 __all__ = [
     "ALARM_LENGTH",
     "CAUSE_LENGTH",
     "CREDENTIAL_LENGTH",
+    "END_LENGTH",
     "FILE_LENGTH",
     "FILE_NAME_LENGTH",
+    "GATEWAY_LENGTH",
+    "GATEWAY_LOST",
     "HANDLER_LENGTH",
     "IDENTITY_LENGTH",
     "KIND_LENGTH",
     "MAKER_LENGTH",
     "NAME_LENGTH",
+    "PEER_LENGTH",
+    "PRESUMED",
     "PROTOCOL_LENGTH",
+    "RUN_LENGTH",
+    "UNKNOWN",
     "VERSION_LENGTH",
     "Alarm",
     "AlarmReason",
     "AlarmState",
     "Delivery",
     "Device",
+    "Event",
+    "EventKind",
     "File",
     "Media",
     "MediaPiece",
     "Position",
+    "Presence",
     "Quarantine",
     "Report",
     "State",

@@ -91,6 +91,15 @@ from tasks.contract.nearmisses import (
     NearMiss,
     near_misses,
 )
+from tasks.contract.presence import (
+    MOST_CHANGES,
+    PRESENCE_CHECK_TASK,
+    PRESENCE_CHECKED,
+    PRESENCE_MISSED,
+    PRESENCE_TASK,
+    PresenceChange,
+    presence_changes,
+)
 from tasks.contract.queues import (
     ANSWER_SECONDS,
     COMMAND_QUEUE,
@@ -122,6 +131,7 @@ from tasks.contract.routes import (
     ROUTES_SWEPT,
     Kick,
     route_field,
+    route_run,
     unpack_kicks,
 )
 from tasks.contract.taps import (
@@ -170,6 +180,7 @@ __all__ = [
     "MEDIA_QUEUE",
     "MEDIA_SWEEP_TASK",
     "MEDIA_TASK",
+    "MOST_CHANGES",
     "MOST_DEAD",
     "MOST_DELIVERIES",
     "MOST_DEVICES",
@@ -180,6 +191,10 @@ __all__ = [
     "NOTE_TASK",
     "OFFERS_TASK",
     "OTHER_QUEUE",
+    "PRESENCE_CHECKED",
+    "PRESENCE_CHECK_TASK",
+    "PRESENCE_MISSED",
+    "PRESENCE_TASK",
     "QUEUES",
     "RECEIPT_FIELD",
     "RENEW_SECONDS",
@@ -212,6 +227,7 @@ __all__ = [
     "Kick",
     "Known",
     "NearMiss",
+    "PresenceChange",
     "Receipt",
     "Reply",
     "Shelved",
@@ -239,6 +255,7 @@ __all__ = [
     "pack_stranger",
     "pack_tap",
     "pack_tapped",
+    "presence_changes",
     "queue_of",
     "read_facts",
     "read_known",
@@ -246,6 +263,7 @@ __all__ = [
     "read_shelved",
     "read_stranger",
     "route_field",
+    "route_run",
     "stranger_field",
     "unpack_facts_wanted",
     "unpack_files_waiting",

@@ -35,6 +35,12 @@ def route_field(protocol: str, identity: str) -> str:
     return f"{protocol}/{identity}"
 
 
+def route_run(route: bytes | None) -> str:
+    """The run that has a route, as Redis keeps it; empty for none."""
+    words = (route or b"").split(b" ")
+    return words[1].decode(errors="replace") if len(words) > 1 else ""
+
+
 def unpack_kicks(data: bytes) -> list[Kick]:
     """What the script that takes routes has packed: a run, and devices with the epochs that won.
 

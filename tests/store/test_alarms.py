@@ -14,7 +14,7 @@ from protocols.report import Report
 from store import handling, models
 from store.alarms import DeviceAlarm
 from store.bulk import Incoming, write
-from store.models import Alarm, AlarmReason, AlarmState, Quarantine
+from store.models import Alarm, AlarmReason, AlarmState, Event, Quarantine
 from tests.records import NOON, anybody, incoming, minutes, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -57,6 +57,49 @@ def test_an_alarm_is_opened_repeated_and_ended_by_what_the_device_says() -> None
     store(told(4, "sos"))
     assert life(sos()) == ("open", 0, 4, 4, True)
     assert sos().reopenings == 0
+
+
+def events(subject: str = "sos") -> list[tuple[str, float]]:
+    """What happened to an alarm, in the order of its time; what operators did at minute -1."""
+    rows = Event.objects.filter(subject=subject).order_by("time", "id")
+    return [(row.kind.removeprefix("alarm_"), -1 if "by" in row.detail else _minute(row.time)) for row in rows]
+
+
+@pytest.mark.parametrize("in_one_batch", [True, False])
+def test_what_happens_to_an_alarm_is_an_event_and_its_repeats_are_none(in_one_batch: bool) -> None:
+    batch = [told(0, "sos", "crash"), told(1, "sos"), told(2), told(3, "sos"), told(4, "sos"), told(5)]
+    for _ in range(2):
+        for part in [batch] if in_one_batch else [[message] for message in batch]:
+            store(*part)
+    assert events() == [("opened", 0), ("ended", 2), ("resumed", 3), ("ended", 5)]
+    assert events("crash") == [("opened", 0), ("ended", 1)]
+    handling.acknowledge(sos().pk, "ana", "driver called")
+    handling.close(sos().pk, "bob", AlarmReason.REAL)
+    store(told(6, "sos"), told(7, "sos"))
+    assert sorted(events()[4:]) == [("acknowledged", -1), ("closed", -1), ("reopened", 6)]
+    details = dict(Event.objects.filter(subject="sos").exclude(detail={}).values_list("kind", "detail"))
+    assert details == {
+        "alarm_acknowledged": {"by": "ana", "note": "driver called"},
+        "alarm_closed": {"by": "bob", "note": "driver called", "reason": "real"},
+    }
+
+
+def test_events_of_alarms_have_the_time_of_what_told_of_them() -> None:
+    store(told(5), told(6))
+    store(told(0, "sos"))
+    assert events() == [("opened", 0), ("ended", 5)], "its end was stored before"
+    store(told(60 * 24 * 400, "crash", received=7))
+    assert events("crash") == [("opened", 7)], "a clock that is not believed"
+    store(told(8, "siren", is_event=True), told(9, "siren"), told(10))
+    assert events("siren") == [("opened", 8), ("ended", 10)], "a moment that then stands is not resumed"
+
+
+def test_an_event_that_cannot_be_noted_takes_its_alarm_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    store(told(0, "sos"))
+    monkeypatch.setattr(Event.objects, "create", lambda **_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        close()
+    assert sos().state == "open"
 
 
 def test_each_device_has_its_own_alarms() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from protocols.credential import fits
 from protocols.report import DecodeError
 from store.bulk import write
 from store.models import Device, Report
+from store.presence import Visit, take
+from store.rows import DeviceKey
 from tests.records import NOON, anybody, incoming, minutes, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -45,6 +48,38 @@ def test_devices_lists_devices_and_how_they_stand(capsys: pytest.CaptureFixture[
     assert (loud["identity"], loud["last_seen"], loud["values"]) == ("loud", "2026-03-01T12:00:00+00:00", {"odometer_km": 5})
     assert (silent["identity"], silent["last_seen"], silent["values"], silent["is_enabled"]) == ("silent", None, {}, True)
     assert "1 more are not shown" in run("devices", "--limit", "1")
+
+
+def test_devices_says_whether_they_are_here_since_when_and_why_not(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    begun = now - minutes(10)
+    for name in ("left", "loud", "quiet"):
+        write([incoming(report(), identity=name, received_at=now if name == "loud" else begun)], is_open=anybody)
+    Device.objects.create(protocol="fake", identity="silent")
+    visits = [Visit(DeviceKey("fake", name), 10, begun, None, "10.2.3.4:51120", "") for name in ("loud", "quiet")]
+    gone = Visit(DeviceKey("fake", "left"), 11, begun, begun + minutes(1), "10.2.3.4:51121", "idle")
+    take("gw-1", "run", [*visits, gone])
+
+    def standing() -> dict[str, tuple[str, str | None, str]]:
+        return {row["identity"]: (row["state"], row["gateway"], row["cause"]) for row in run_json("devices")}
+
+    assert standing() == {
+        "left": ("offline", "gw-1", "idle"),
+        "loud": ("online", "gw-1", ""),
+        "quiet": ("online", "gw-1", ""),
+        "silent": ("never", "", ""),
+    }
+    rows = {row["identity"]: row for row in run_json("devices")}
+    assert rows["left"]["since"] == (begun + minutes(1)).isoformat()
+    assert (rows["loud"]["peer"], rows["silent"]["peer"], rows["silent"]["since"]) == ("10.2.3.4:51120", None, None)
+    monkeypatch.setenv("IOTGW_STALE_AFTER_SECONDS", "300")
+    assert standing()["quiet"] == ("stale", "gw-1", "")
+    assert standing()["loud"] == ("online", "gw-1", "")
+    table = run("devices", capsys=capsys)
+    for word in ("stale", "offline", "idle", "gw-1", "never"):
+        assert word in table
 
 
 def test_a_device_is_added_disabled_and_enabled() -> None:
@@ -191,3 +226,32 @@ def test_a_limit_is_a_sensible_number(limit: str) -> None:
     with pytest.raises(CommandError, match="number from 1"):
         run("reports", "--limit", limit)
     assert not Report.objects.exists()
+
+
+def test_events_lists_what_happened_to_a_device_newest_first(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CommandError, match="no device 1"):
+        run("events", "1")
+    sent = [report(f"{at}".encode(), NOON + minutes(at), alarms=["sos"] * (at < 2)) for at in range(3)]
+    write([incoming(one, identity="1") for one in sent], is_open=anybody)
+    write([incoming(report(alarms=["crash"]), identity="2"), incoming(report(), identity="3")], is_open=anybody)
+    assert "Nothing" in run("events", "3")
+    rows = run_json("events", "1")
+    assert [(row["kind"], row["subject"], row["time"][11:16]) for row in rows] == [
+        ("alarm_ended", "sos", "12:02"),
+        ("alarm_opened", "sos", "12:00"),
+    ]
+    table = run("events", "1", capsys=capsys)
+    assert "alarm_ended" in table
+    assert "crash" not in table
+    narrowed = {
+        ("--kind", "alarm_opened"): ["alarm_opened"],
+        ("--kind", "alarm_opened", "--kind", "alarm_ended"): ["alarm_ended", "alarm_opened"],
+        ("--since", "2026-03-01T20:01+08:00"): ["alarm_ended"],
+        ("--until", "2026-03-01T12:02"): ["alarm_opened"],
+        ("--limit", "1"): ["alarm_ended"],
+    }
+    for words, kinds in narrowed.items():
+        assert [row["kind"] for row in run_json("events", "1", *words)] == kinds
+    for words in (("--kind", "nothing"), ("--since", "yesterday")):
+        with pytest.raises(CommandError, match=r"choose|invalid"):
+            run("events", "1", *words)

@@ -13,7 +13,7 @@ from django.db import connection
 from protocols.report import DecodeError
 from store import partitions, retention
 from store.bulk import write
-from store.models import Device, Quarantine, Report, State
+from store.models import Device, Event, Quarantine, Report, State
 from store.partitions import Month
 from store.retention import Retention, keep, look
 from tests.records import NOON, anybody, incoming, report
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("database_url")
 
 DAY = timedelta(days=1)
 FOR_EVER = Retention(0, 0)
-MONTH = Retention(reports_days=30, quarantine_days=10)
+MONTH = Retention(reports_days=30, quarantine_days=10, events_days=20)
 FAR = datetime(2099, 1, 1, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -71,6 +71,17 @@ def test_what_is_too_old_goes_and_devices_and_states_stay() -> None:
     assert (again.made, again.dropped, again.reports, again.quarantine, again.is_finished) == ([], [], 0, 0, True)
 
 
+def test_events_go_by_when_they_were_noted() -> None:
+    device = Device.objects.create(protocol="fake", identity="1")
+    for days in (19, 21, 400):
+        Event.objects.create(device=device, time=FAR - days * DAY, kind="online", received_at=NOON - days * DAY)
+    assert look(MONTH, NOON).events == 2
+    assert keep(FOR_EVER, NOON, never).events == 0
+    kept = keep(MONTH, NOON, never)
+    assert (kept.events, kept.is_finished) == (2, True)
+    assert Event.objects.get().received_at == NOON - 19 * DAY
+
+
 def test_what_a_wrong_clock_dates_goes_by_its_arrival() -> None:
     received(1 * DAY, EPOCH)
     received(31 * DAY, FAR)
@@ -100,7 +111,7 @@ def test_when_time_is_up_the_rest_is_left_for_the_next_turn(monkeypatch: pytest.
     monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
     for days in range(40, 50):
         received(days * DAY)
-    times = iter([False, False, True, True])
+    times = iter([False, False, True, True, True])
     kept = keep(MONTH, NOON, lambda: next(times))
     assert (kept.reports, kept.is_finished) == (4, False)
     assert len(ages()) == 6
@@ -133,7 +144,7 @@ def test_the_command_says_what_it_would_do_and_does_it(monkeypatch: pytest.Monke
     now = datetime.now(UTC)
     received(NOON - now + 100 * DAY)
     received(NOON - now + 1 * DAY)
-    assert run() == "reports are kept for ever\nmessages in quarantine are kept for ever\n"
+    assert run() == "reports are kept for ever\nmessages in quarantine are kept for ever\nevents are kept for ever\n"
     monkeypatch.setenv("IOTGW_RETENTION_DAYS", "30")
     old = Month.of(now - 100 * DAY)
     if is_postgresql():
@@ -143,7 +154,8 @@ def test_the_command_says_what_it_would_do_and_does_it(monkeypatch: pytest.Monke
     assert "messages in quarantine are kept for ever" in would
     assert Report.objects.count() == 2
     done = json.loads(run("--json"))
-    assert done == {"made": [], "dropped": [str(old)] * is_postgresql(), "reports": 1 - is_postgresql(), "quarantine": 0}
+    dropped = [str(old)] * is_postgresql()
+    assert done == {"made": [], "dropped": dropped, "reports": 1 - is_postgresql(), "quarantine": 0, "events": 0}
     assert Report.objects.count() == 1
     assert Quarantine.objects.count() == 2
 

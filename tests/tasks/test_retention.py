@@ -82,7 +82,7 @@ def test_partitions_that_are_in_use_wait_for_the_next_turn(
 
 def test_a_worker_asks_when_it_starts_and_once_a_day(asked: list[dict[str, Any]]) -> None:
     consumer = SimpleNamespace(timer=Timer())
-    turn = retention.Turn(consumer)
+    turn = retention.RetentionTurn(consumer)
     turn.start(consumer)
     turn.start(consumer)
     assert len(asked) == 2
@@ -102,7 +102,7 @@ def test_a_broker_that_is_away_does_not_keep_a_worker_from_starting(
 
     monkeypatch.setattr(retention.keep, "apply_async", away)
     consumer = SimpleNamespace(timer=Timer())
-    retention.Turn(consumer).start(consumer)
+    retention.RetentionTurn(consumer).start(consumer)
     assert [record.message for record in caplog.records] == ["retention not asked for, the broker is away"]
     assert consumer.timer.queue
 

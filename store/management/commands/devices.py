@@ -3,26 +3,32 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
 from protocols.credential import SALT_BYTES, seal
+from settings.load import load_or_exit
 from store import queries
 from store.management.data_command import DataCommand, row_count
 from store.models import Device
+from store.presence import standing
 
-COLUMNS = ("protocol", "identity", "name", "is_enabled", "last_seen", "latitude", "longitude", "speed_kmh", "alarms")
+COLUMNS = (
+    "protocol", "identity", "name", "is_enabled", "state", "since", "gateway", "cause",
+    "last_seen", "latitude", "longitude", "speed_kmh", "alarms",
+)  # fmt: skip
 SHOWN = 1_000
 NEW_CREDENTIAL_BYTES = 8
 """16 digits: terminals take codes of that length, and nobody guesses one."""
 
 
 class Command(DataCommand):
-    help = "List devices and how they stand, add one, or say whether one may come in."
+    help = "List devices, whether they are here and how they stand, add one, or say whether one may come in."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -62,7 +68,8 @@ class Command(DataCommand):
     def _list(self, limit: int | None, is_json: bool) -> None:
         if not is_json:
             limit = limit or SHOWN
-        self.print_rows(islice(_rows(), limit), COLUMNS, is_json, "There are no devices yet.")
+        stale_after = timedelta(seconds=load_or_exit().stale_after_seconds)
+        self.print_rows(islice(_rows(datetime.now(UTC), stale_after), limit), COLUMNS, is_json, "There are no devices yet.")
         if not is_json and limit and (more := queries.devices().count() - limit) > 0:
             self.stdout.write(f"{more} more are not shown: see --limit and --json.")
 
@@ -117,13 +124,13 @@ def _first_line(source: str) -> str:
     return credential
 
 
-def _rows() -> Iterator[dict[str, Any]]:
+def _rows(now: datetime, stale_after: timedelta) -> Iterator[dict[str, Any]]:
     for device in queries.devices().iterator(chunk_size=2_000):
-        try:
-            state = device.state
-        except ObjectDoesNotExist:
-            state = None
+        # A device has either from when there was first something to say.
+        state, presence = getattr(device, "state", None), getattr(device, "presence", None)
         row = {name: getattr(device, name) for name in ("protocol", "identity", "name", "is_enabled", "created_at")}
         for name in ("last_seen", "time", "position_time", "latitude", "longitude", "altitude_m", "speed_kmh", "course_deg"):
             row[name] = getattr(state, name, None)
+        row |= standing(presence, row["last_seen"], now, stale_after)._asdict()
+        row["peer"] = presence and presence.peer
         yield row | {"values": state.values if state else {}, "alarms": state.alarms if state else []}

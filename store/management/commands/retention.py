@@ -15,8 +15,8 @@ _MIB = 1 << 20
 
 class Command(DataCommand):
     help = (
-        "Delete reports and messages in quarantine that are older than retention_days and quarantine_retention_days, and make "
-        "the months ahead on PostgreSQL. Workers do so every day; this does it now, all of it."
+        "Delete reports, messages in quarantine and events that are older than retention_days, quarantine_retention_days and "
+        "event_retention_days, and make the months ahead on PostgreSQL. Workers do so every day; this does it now, all of it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -25,7 +25,7 @@ class Command(DataCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         settings = load_or_exit()
-        policy = Retention(settings.retention_days, settings.quarantine_retention_days)
+        policy = Retention(settings.retention_days, settings.quarantine_retention_days, settings.event_retention_days)
         now = datetime.now(UTC)
         planned = retention.look(policy, now)
         sizes = {month: partitions.size(month) for month in planned.dropped}
@@ -49,10 +49,11 @@ class Command(DataCommand):
         for name, days, count in (
             ("reports", policy.reports_days, kept.reports),
             ("messages in quarantine", policy.quarantine_days, kept.quarantine),
+            ("events", policy.events_days, kept.events),
         ):
             self.stdout.write(f"{would_be}deleted: {count} {name}" if days else f"{name} are kept for ever")
 
 
 def _named(kept: Kept) -> dict[str, Any]:
     months = {"made": [str(month) for month in kept.made], "dropped": [str(month) for month in kept.dropped]}
-    return {**months, "reports": kept.reports, "quarantine": kept.quarantine}
+    return {**months, "reports": kept.reports, "quarantine": kept.quarantine, "events": kept.events}
