@@ -23,6 +23,7 @@ PASSED_ON: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names"
 STORE_COMMANDS = {
     "devices": "List, add, disable and enable devices.",
     "reports": "Show the newest stored reports.",
+    "channels": "List what a device measures, set units and limits.",
     "alarms": "List alarms, acknowledge and close them.",
     "quarantine": "Show messages that could not be decoded.",
     "media": "List photos and other files of devices, and copy one out.",

@@ -84,7 +84,9 @@ class PreparedReport(NamedTuple):
     """What the row's JSON says."""
     alarms: list[str]
     is_event: bool
-    piece: Piece | None = None
+    piece: Piece | None
+    units: dict[str, str]
+    """By name, as the device itself says."""
 
 
 class PreparedMessage(NamedTuple):
@@ -162,7 +164,9 @@ def _prepared_report(report: Report, incoming: Incoming) -> PreparedReport:
         incoming.message.head,
         report.body,
     )
-    return PreparedReport(row, report.time is not None, report.is_position, values, alarms, report.is_event, report.piece)
+    return PreparedReport(
+        row, report.time is not None, report.is_position, values, alarms, report.is_event, report.piece, report.units
+    )
 
 
 def _quarantine_row(incoming: Incoming, error: DecodeError) -> QuarantineRow:

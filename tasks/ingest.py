@@ -21,6 +21,7 @@ from protocols.versions import versions
 from store.bulk import Incoming, write
 from tasks.admission import is_open
 from tasks.celery import app, protocols, settings
+from tasks.channels import known_channels
 from tasks.contract import INGEST_TASK, BadPayloadError, IngestMessage, Receipt, ingest_messages
 from tasks.mailboxes import deliver
 from tasks.media import announce
@@ -110,10 +111,18 @@ def _stored(batch: str, rows: list[IngestMessage], due_media: list[int]) -> dict
     """
     incoming = [decoded(row) for row in rows]
     try:
-        outcomes = write(incoming, is_open=is_open, longest_file_bytes=settings.media_file_bytes, due_media=due_media)
+        outcomes = write(
+            incoming,
+            is_open=is_open,
+            longest_file_bytes=settings.media_file_bytes,
+            due_media=due_media,
+            channels=known_channels,
+        )
     except (DatabaseError, InterfaceError) as error:
         # Even one that still works: after a failover it may lead to a server that only reads.
         connection.close()
+        # The one that comes back may have been restored, without the channels that were added last.
+        known_channels.forget()
         log.error("database does not take the batch, it goes back", extra={"batch": batch, "cause": _cause(error)})
         _patience.wait()
         raise Reject("database away", requeue=True) from error

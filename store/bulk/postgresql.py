@@ -20,13 +20,16 @@ from store.bulk import binary
 from store.bulk.tables import (
     ALARM_ASSIGNMENTS,
     ALARM_COLUMNS,
+    CHANNEL_COLUMNS,
     QUARANTINE_COLUMNS,
     REPORT_COLUMNS,
     STATE_ASSIGNMENTS,
     STATE_COLUMNS,
     FoundDevice,
     NewReport,
+    by_device,
 )
+from store.channels import ChannelRow
 from store.json_text import storable
 from store.rows import DeviceKey, PreparedMessage, QuarantineRow
 from store.states import CLOCK_AHEAD, DeviceState
@@ -114,6 +117,10 @@ _INSERT_REPORTS = (
 _INSERT_REPORTS_AND_TELL = (
     f"WITH added AS ({_INSERT_REPORTS} RETURNING device_id, time, digest, alarms) "
     "SELECT device_id, time, digest FROM added WHERE alarms <> '[]'"
+)
+_WRITE_CHANNELS = (
+    f"INSERT INTO store_channel AS c ({_quoted(CHANNEL_COLUMNS)}) SELECT {_quoted(CHANNEL_COLUMNS)} FROM incoming_channel "
+    "ON CONFLICT (device_id, name) DO UPDATE SET unit = excluded.unit WHERE NOT c.is_unit_set"
 )
 _FIND_ALARMS = f"""
     SELECT {_quoted(ALARM_COLUMNS)} FROM store_alarm
@@ -206,6 +213,14 @@ class PostgreSQLTables:
         if changed:
             self._copy_rows("incoming_state", STATE_COLUMNS, map(_state_row, changed))
             self._cursor.execute(_UPDATE_STATES)
+
+    def find_channels(self, devices: Collection[int]) -> dict[int, dict[str, str]]:
+        self._cursor.execute("SELECT device_id, name, unit FROM store_channel WHERE device_id = ANY(%s::bigint[])", [list(devices)])
+        return by_device(self._cursor.fetchall())
+
+    def write_channels(self, rows: Sequence[ChannelRow]) -> None:
+        self._copy_rows("incoming_channel", CHANNEL_COLUMNS, rows)
+        self._cursor.execute(_WRITE_CHANNELS)
 
     def find_alarms(self, devices: Collection[int], told: Collection[int]) -> list[DeviceAlarm]:
         """Only reports end alarms: the devices are read from those that were inserted, quicker than they are told again."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from store.alarms import DeviceAlarm, ReportKey
+from store.channels import ChannelRow
 from store.rows import DeviceKey, PreparedMessage, PreparedReport, QuarantineRow, ReportRow
 from store.states import DeviceState
 
@@ -14,6 +15,7 @@ REPORT_COLUMNS = ("device_id", *ReportRow._fields)
 QUARANTINE_COLUMNS = ("device_id", *QuarantineRow._fields)
 ALARM_COLUMNS = tuple(DeviceAlarm.__dataclass_fields__)
 ALARM_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in ALARM_COLUMNS[2:])
+CHANNEL_COLUMNS = ChannelRow._fields
 STATE_COLUMNS = tuple(DeviceState.__dataclass_fields__)
 STATE_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in STATE_COLUMNS[1:])
 """Of an insertion that meets a state: it becomes the one that was to be inserted."""
@@ -31,11 +33,19 @@ class NewReport(NamedTuple):
     """Whether nothing else came from the device in this batch, and it :func:`store.states.decides_alone`."""
 
 
+def by_device(rows: Iterable[tuple[int, str, str]]) -> dict[int, dict[str, str]]:
+    """The last column by the first two."""
+    found: dict[int, dict[str, str]] = {}
+    for device, name, unit in rows:
+        found.setdefault(device, {})[name] = unit
+    return found
+
+
 class Tables(Protocol):
     """Writes inside the transaction that is open on its connection.
 
     Workers write the same devices at the same time. So that they wait for each other and never in a ring, each
-    takes its locks table by table in one order (devices, reports, quarantine, states, alarms) and in each table in the
+    takes its locks table by table in one order (devices, reports, quarantine, states, channels, alarms) and in each table in the
     order of its key.
     """
 
@@ -59,6 +69,15 @@ class Tables(Protocol):
 
         Reports have been inserted before, and those of ``lone`` devices may be taken from there.
         """
+
+    def find_channels(self, devices: Collection[int]) -> dict[int, dict[str, str]]:
+        """The units of all channels of these devices, by name.
+
+        States have been brought forward before, so that no other worker adds any.
+        """
+
+    def write_channels(self, rows: Sequence[ChannelRow]) -> None:
+        """Add channels. One that is there takes the unit, unless somebody has set it."""
 
     def find_alarms(self, devices: Collection[int], told: Collection[int]) -> list[DeviceAlarm]:
         """The ongoing alarms of devices, and all of those that are ``told`` of, kept as they are until the transaction ends.

@@ -1,4 +1,4 @@
-"""One batch, one transaction: devices, reports, quarantine, states and alarms together, or nothing of them."""
+"""One batch, one transaction: devices, reports, quarantine, states, channels and alarms together, or nothing of them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from store.bulk.pieces import PieceRow, declined, file_key, insert_pieces
 from store.bulk.postgresql import PostgreSQLTables
 from store.bulk.sqlite import SQLiteTables
 from store.bulk.tables import FoundDevice, NewReport, Tables
+from store.channels import KnownChannels
 from store.rows import UNSTORABLE, DeviceKey, Incoming, PreparedMessage, QuarantineRow, device_key, prepare, quarantined
 from store.states import CLOCK_AHEAD, decides_alone
 
@@ -38,6 +39,7 @@ class Rules(NamedTuple):
     is_open: Callable[[str], bool]
     longest_file_bytes: int
     due_media: list[int]
+    channels: KnownChannels
 
 
 def write(
@@ -46,6 +48,7 @@ def write(
     is_open: Callable[[str], bool],
     longest_file_bytes: int = LONGEST_FILE_BYTES,
     due_media: list[int] | None = None,
+    channels: KnownChannels | None = None,
 ) -> dict[int, Outcome]:
     """Store a batch; what became of its messages, by position, where that is not plainly ``STORED``.
 
@@ -54,7 +57,8 @@ def write(
     stored. A batch is committed as one unless the database refuses a row of it, which :func:`store.rows.prepare`
     is there to prevent: then it is halved until that message is alone and goes to quarantine.
     Pieces of files longer than ``longest_file_bytes`` are declined. Files that may be whole now are added to ``due_media``
-    once their rows are committed.
+    once their rows are committed. Which ``channels`` are known is what keeps the database from being asked for those of
+    each device every time.
     Raises: django.db.DatabaseError or InterfaceError if the database is away or broken; part of a halved batch may
     be committed then.
     """
@@ -63,7 +67,7 @@ def write(
     if outcomes:
         log.warning("refused messages whose identity or numbers fit no column", extra={"messages": len(outcomes)})
     arrivals = [Arrival(index, key, incoming) for index, (key, incoming) in enumerate(zip(keys, batch, strict=True)) if key]
-    rules = Rules(is_open, longest_file_bytes, [] if due_media is None else due_media)
+    rules = Rules(is_open, longest_file_bytes, [] if due_media is None else due_media, channels or KnownChannels())
     outcomes.update(_write_or_halve(arrivals, rules))
     return outcomes
 
@@ -165,8 +169,23 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
     if pieces:
         due = insert_pieces(pieces, refused)
         transaction.on_commit(partial(rules.due_media.extend, due))
+    _add_channels(tables, rules.channels, by_device, admitted)
     _bring_alarms_forward(tables, by_device, added)
     return outcomes
+
+
+def _add_channels(
+    tables: Tables, known: KnownChannels, devices: dict[int, list[PreparedMessage]], admitted: list[tuple[int, Arrival]]
+) -> None:
+    """The channels that these devices have not been seen with."""
+    news = known.news(devices)
+    if not news:
+        return
+    protocols = {device: arrival.device.protocol for device, arrival in admitted}
+    settled = known.settle(news, tables.find_channels(news), protocols)
+    if settled.rows:
+        tables.write_channels(settled.rows)
+    transaction.on_commit(partial(known.remember, settled))
 
 
 def _bring_alarms_forward(tables: Tables, devices: dict[int, list[PreparedMessage]], added: set[ReportKey]) -> None:

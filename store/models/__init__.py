@@ -1,6 +1,7 @@
 """The tables, one module for each matter."""
 
 from store.models.alarms import ALARM_LENGTH, HANDLER_LENGTH, Alarm, AlarmReason, AlarmState
+from store.models.channels import CHANNEL_LENGTH, LABEL_LENGTH, UNIT_LENGTH, Channel, ChannelKind
 from store.models.devices import CREDENTIAL_LENGTH, IDENTITY_LENGTH, PROTOCOL_LENGTH, Device
 from store.models.media import FILE_LENGTH, NAME_LENGTH, Media, MediaPiece
 from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, VERSION_LENGTH, Position, Quarantine, Report, State
@@ -8,17 +9,22 @@ from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, VERSION_LENGTH, Posi
 __all__ = [
     "ALARM_LENGTH",
     "CAUSE_LENGTH",
+    "CHANNEL_LENGTH",
     "CREDENTIAL_LENGTH",
     "FILE_LENGTH",
     "HANDLER_LENGTH",
     "IDENTITY_LENGTH",
     "KIND_LENGTH",
+    "LABEL_LENGTH",
     "NAME_LENGTH",
     "PROTOCOL_LENGTH",
+    "UNIT_LENGTH",
     "VERSION_LENGTH",
     "Alarm",
     "AlarmReason",
     "AlarmState",
+    "Channel",
+    "ChannelKind",
     "Device",
     "Media",
     "MediaPiece",
