@@ -25,7 +25,7 @@ STORE_COMMANDS = {
     "reports": "Show the newest stored reports.",
     "channels": "List what a device measures, set units and limits.",
     "alarms": "List alarms, acknowledge and close them.",
-    "quarantine": "Show messages that could not be decoded.",
+    "quarantine": "Show messages that could not be decoded, and what is wrong with them; export or discard them.",
     "media": "List photos and other files of devices, and copy one out.",
     "verify": "Compare a simulator's ledger with the database: lost, duplicated, stored.",
     "retention": "Delete what is older than retention_days now, or say what that is.",

@@ -27,15 +27,17 @@ from store.bulk.tables import (
     STATE_COLUMNS,
     FoundDevice,
     NewReport,
+    QuarantinedMessage,
     by_device,
 )
 from store.channels import ChannelRow
 from store.json_text import storable
-from store.rows import DeviceKey, PreparedMessage, QuarantineRow
+from store.rows import DeviceKey, PreparedMessage
 from store.states import CLOCK_AHEAD, DeviceState
 
 _TYPES = {
     "device_id": "bigint",
+    "group_id": "bigint",
     "kind_id": "bigint",
     "sequence": "bigint",
     "is_lone": "boolean",
@@ -192,8 +194,8 @@ class PostgreSQLTables:
         self._cursor.execute(_INSERT_REPORTS_AND_TELL if has_alarms else _INSERT_REPORTS)
         return {ReportKey(device, time, bytes(digest)) for device, time, digest in self._cursor.fetchall()} if has_alarms else set()
 
-    def insert_quarantine(self, rows: Iterable[tuple[int, QuarantineRow]]) -> None:
-        self._copy_rows("incoming_quarantine", QUARANTINE_COLUMNS, ((device, *row) for device, row in rows))
+    def insert_quarantine(self, rows: Iterable[QuarantinedMessage]) -> None:
+        self._copy_rows("incoming_quarantine", QUARANTINE_COLUMNS, ((device, group, *row) for device, group, row in rows))
         self._cursor.execute(
             f"INSERT INTO store_quarantine ({_quoted(QUARANTINE_COLUMNS)}) SELECT {_quoted(QUARANTINE_COLUMNS)} "
             "FROM incoming_quarantine ORDER BY device_id, digest ON CONFLICT (device_id, digest) DO NOTHING"

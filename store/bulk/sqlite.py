@@ -24,10 +24,11 @@ from store.bulk.tables import (
     STATE_COLUMNS,
     FoundDevice,
     NewReport,
+    QuarantinedMessage,
     by_device,
 )
 from store.channels import ChannelRow
-from store.rows import DeviceKey, PreparedMessage, QuarantineRow
+from store.rows import DeviceKey, PreparedMessage
 from store.states import CLOCK_AHEAD, DeviceState
 
 _DAY = timedelta(days=1)
@@ -95,8 +96,8 @@ class SQLiteTables:
         self._cursor.execute(_INSERT_REPORT, row)
         return bool(self._cursor.rowcount == 1)
 
-    def insert_quarantine(self, rows: Iterable[tuple[int, QuarantineRow]]) -> None:
-        self._cursor.executemany(_INSERT_QUARANTINE, [(device, *map(_column, row)) for device, row in rows])
+    def insert_quarantine(self, rows: Iterable[QuarantinedMessage]) -> None:
+        self._cursor.executemany(_INSERT_QUARANTINE, [(device, group, *map(_column, row)) for device, group, row in rows])
 
     def bring_forward(self, devices: Mapping[int, Sequence[PreparedMessage]], lone: Collection[int]) -> None:
         self._cursor.execute(

@@ -12,7 +12,7 @@ from store.rows import DeviceKey, PreparedMessage, PreparedReport, QuarantineRow
 from store.states import DeviceState
 
 REPORT_COLUMNS = ("device_id", *ReportRow._fields)
-QUARANTINE_COLUMNS = ("device_id", *QuarantineRow._fields)
+QUARANTINE_COLUMNS = ("device_id", "group_id", *QuarantineRow._fields)
 ALARM_COLUMNS = tuple(DeviceAlarm.__dataclass_fields__)
 ALARM_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in ALARM_COLUMNS[2:])
 CHANNEL_COLUMNS = ChannelRow._fields
@@ -41,12 +41,18 @@ def by_device(rows: Iterable[tuple[int, str, str]]) -> dict[int, dict[str, str]]
     return found
 
 
+class QuarantinedMessage(NamedTuple):
+    device: int
+    group: int | None
+    row: QuarantineRow
+
+
 class Tables(Protocol):
     """Writes inside the transaction that is open on its connection.
 
     Workers write the same devices at the same time. So that they wait for each other and never in a ring, each
-    takes its locks table by table in one order (devices, reports, quarantine, states, channels, alarms) and in each table in the
-    order of its key.
+    takes its locks table by table in one order (devices, reports, groups of quarantine, quarantine, states, channels,
+    alarms) and in each table in the order of its key.
     """
 
     def find_devices(self, keys: Sequence[DeviceKey]) -> dict[DeviceKey, FoundDevice]:
@@ -61,7 +67,7 @@ class Tables(Protocol):
         Those with alarms that were not there are returned.
         """
 
-    def insert_quarantine(self, rows: Iterable[tuple[int, QuarantineRow]]) -> None:
+    def insert_quarantine(self, rows: Iterable[QuarantinedMessage]) -> None:
         """Add messages to quarantine. One that is there already is left as it is."""
 
     def bring_forward(self, devices: Mapping[int, Sequence[PreparedMessage]], lone: Collection[int]) -> None:

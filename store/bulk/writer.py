@@ -18,8 +18,9 @@ from store.alarms import ReportKey
 from store.bulk.pieces import PieceRow, declined, file_key, insert_pieces
 from store.bulk.postgresql import PostgreSQLTables
 from store.bulk.sqlite import SQLiteTables
-from store.bulk.tables import FoundDevice, NewReport, Tables
+from store.bulk.tables import FoundDevice, NewReport, QuarantinedMessage, Tables
 from store.channels import KnownChannels
+from store.quarantine import GroupKey, group_ids
 from store.rows import UNSTORABLE, DeviceKey, Incoming, PreparedMessage, QuarantineRow, device_key, prepare, quarantined
 from store.states import CLOCK_AHEAD, decides_alone
 
@@ -137,7 +138,7 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
     counts = Counter(device for device, _ in admitted)
     by_device: dict[int, list[PreparedMessage]] = {}
     lone: set[int] = set()
-    quarantine: list[tuple[int, QuarantineRow]] = []
+    quarantine: list[tuple[int, str, QuarantineRow]] = []
     outcomes: dict[int, Outcome] = {}
     pieces: list[PieceRow] = []
     told = [(device, report) for device, arrival in admitted for report in arrival.incoming.decoded.reports if report.piece]
@@ -151,7 +152,7 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
             if is_lone:
                 lone.add(device)
             if message.quarantine:
-                quarantine.append((device, message.quarantine))
+                quarantine.append((device, arrival.device.protocol, message.quarantine))
                 outcomes[arrival.place] = message.outcome
             for report in message.reports:
                 if report.piece:
@@ -164,7 +165,7 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
 
     added = tables.insert_reports(reports())
     if quarantine:
-        tables.insert_quarantine(quarantine)
+        _insert_quarantine(tables, quarantine)
     tables.bring_forward(by_device, lone)
     if pieces:
         due = insert_pieces(pieces, refused)
@@ -172,6 +173,14 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
     _add_channels(tables, rules.channels, by_device, admitted)
     _bring_alarms_forward(tables, by_device, added)
     return outcomes
+
+
+def _insert_quarantine(tables: Tables, rows: list[tuple[int, str, QuarantineRow]]) -> None:
+    """Messages with the groups they belong to. ``rows`` have their device and its protocol before them."""
+    keys = [GroupKey.of(protocol, row.kind, row.error_cause, row.error_path) for _, protocol, row in rows]
+    groups = group_ids(keys)
+    messages = [QuarantinedMessage(device, groups.get(key), row) for key, (device, _, row) in zip(keys, rows, strict=True)]
+    tables.insert_quarantine(messages)
 
 
 def _add_channels(
