@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, NamedTuple
 
 from protocols.message import Message, Outcome
@@ -17,7 +17,8 @@ ERROR_TEXT_LENGTH = 2_000
 UNSTORABLE = "unstorable"
 """The cause under which a message is quarantined whose reports no column takes."""
 
-_INTEGER = range(-(2**63), 2**63)
+_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+"""Of a column of whole numbers."""
 
 
 class DeviceKey(NamedTuple):
@@ -112,8 +113,8 @@ def device_key(incoming: Incoming) -> DeviceKey | None:
     is_storable = (
         is_name(message.identity, IDENTITY_LENGTH)
         and is_name(incoming.protocol, PROTOCOL_LENGTH)
-        and message.kind in _INTEGER
-        and message.sequence in _INTEGER
+        and _LOWEST <= message.kind <= _HIGHEST
+        and _LOWEST <= message.sequence <= _HIGHEST
     )
     return DeviceKey(incoming.protocol, message.identity) if is_storable else None
 
@@ -145,7 +146,7 @@ def _prepared_report(report: Report, incoming: Incoming) -> PreparedReport:
         raise ValueError(f"the kind has {len(report.kind)} characters, {KIND_LENGTH} is the most")
     values_text, values = storable(report.values)
     alarms_text, alarms = storable(report.alarms)
-    if not all(isinstance(alarm, str) and 0 < len(alarm) <= ALARM_LENGTH for alarm in alarms):
+    if alarms and not all(isinstance(alarm, str) and 0 < len(alarm) <= ALARM_LENGTH for alarm in alarms):
         raise ValueError(f"an alarm is no name of 1 to {ALARM_LENGTH} characters")
     # By position: fourteen names would take longer than what they name.
     row = ReportRow(
@@ -196,5 +197,5 @@ def _number(value: Any) -> float | None:
     """A finite number or None: NaN would be stored by one database and not by the other, and no page could show it."""
     if value is None:
         return None
-    number = float(value)
-    return number if math.isfinite(number) else None
+    number = value if value.__class__ is float else float(value)
+    return number if isfinite(number) else None

@@ -13,6 +13,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+import orjson
 from django.db.backends.utils import CursorWrapper
 
 from store.alarms import DeviceAlarm, ReportKey
@@ -154,15 +155,17 @@ class PostgreSQLTables:
         self._cursor = cursor
 
     def find_devices(self, keys: Sequence[DeviceKey]) -> dict[DeviceKey, FoundDevice]:
+        # As texts, which psycopg quotes at once: arrays it would quote name by name.
         self._cursor.execute(
             """
             SELECT k.number, d.id, d.is_enabled
-            FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS k (protocol, identity, number)
+            FROM ROWS FROM (json_array_elements_text(%s), json_array_elements_text(%s))
+                WITH ORDINALITY AS k (protocol, identity, number)
             JOIN store_device d ON d.protocol = k.protocol AND d.identity = k.identity
             ORDER BY d.id
             FOR KEY SHARE OF d
             """,
-            [[key.protocol for key in keys], [key.identity for key in keys]],
+            [_json_list(key.protocol for key in keys), _json_list(key.identity for key in keys)],
         )
         return {keys[number - 1]: FoundDevice(id, is_enabled) for number, id, is_enabled in self._cursor.fetchall()}
 
@@ -256,6 +259,10 @@ class PostgreSQLTables:
         self._cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({definitions}) ON COMMIT DELETE ROWS")
         with self._cursor.copy(f"COPY {table} ({_quoted(columns)}) FROM STDIN (FORMAT BINARY)") as copy:
             write(copy)
+
+
+def _json_list(names: Iterable[str]) -> str:
+    return orjson.dumps(list(names)).decode()
 
 
 def _state(row: Sequence[Any]) -> DeviceState:

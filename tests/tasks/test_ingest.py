@@ -272,9 +272,12 @@ def test_pauses_grow_to_a_bound_and_start_anew() -> None:
     assert pauses[-1] <= 0.2
 
 
-def test_a_worker_process_keeps_what_is_loaded_out_of_garbage_collection() -> None:
+def test_a_worker_process_keeps_what_is_loaded_out_of_garbage_collection_and_collects_seldom() -> None:
+    before = gc.get_threshold()
     try:
         worker_process_init.send(None)
         assert gc.get_freeze_count() > 10_000
+        assert gc.get_threshold()[0] > 10 * before[0]
     finally:
         gc.unfreeze()
+        gc.set_threshold(*before)
