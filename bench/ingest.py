@@ -6,7 +6,6 @@ python -m bench.ingest [--rounds 5] [--batches 12] [--messages 2000]
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import random
 import struct
@@ -41,6 +40,8 @@ from store.bulk import Incoming, binary, write  # noqa: E402
 from store.database import database  # noqa: E402
 from store.models import Device, Report, State  # noqa: E402
 from store.rows import prepare  # noqa: E402
+from tasks.celery import collect_seldom  # noqa: E402
+from tasks.channels import known_channels  # noqa: E402
 from tasks.contract import IngestMessage, ingest_payload  # noqa: E402
 from tasks.ingest import checked_payload, decoded  # noqa: E402
 from tests.servers import PostgreSQL, ServerMissingError  # noqa: E402
@@ -61,6 +62,8 @@ class Spent(NamedTuple):
 
     steps: Mapping[str, float]
     wall: float
+    server: float
+    """Of PostgreSQL's processor, for this connection; 0 on SQLite, which is in the worker."""
     messages: int = 0
     """Of the batch, where it is asked for."""
 
@@ -101,14 +104,14 @@ def unpacked(payload: bytes) -> list[IngestMessage]:
 
 def by_worker(payload: bytes) -> Spent:
     """The way of :func:`tasks.ingest.store_batch`. Rows are encoded once more by themselves, to tell what part it is of writing."""
-    begin, start = perf_counter(), process_time()
+    served, begin, start = server_time(), perf_counter(), process_time()
     rows = unpacked(payload)
     has_rows = process_time()
     batch = [decoded(row) for row in rows]
     is_decoded = process_time()
-    if write(batch, is_open=lambda protocol: True):
+    if write(batch, is_open=lambda protocol: True, channels=known_channels):
         raise AssertionError("not all was stored")
-    is_written, end = process_time(), perf_counter()
+    is_written, end, served = process_time(), perf_counter(), server_time() - served
     encoding = _encoding(batch)
     steps = {
         "unpack": has_rows - start,
@@ -116,7 +119,17 @@ def by_worker(payload: bytes) -> Spent:
         "encode": encoding,
         "write": is_written - is_decoded - encoding,
     }
-    return Spent({name: 1e6 * seconds / len(rows) for name, seconds in steps.items()}, 1e6 * (end - begin) / len(rows), len(rows))
+    each = 1e6 / len(rows)
+    return Spent({name: each * seconds for name, seconds in steps.items()}, each * (end - begin), each * served, len(rows))
+
+
+def server_time() -> float:
+    """Seconds that PostgreSQL's process for this connection has spent so far, as Linux counts them; without a connection, 0."""
+    connection = connections["default"]
+    if connection.vendor != "postgresql" or connection.connection is None:
+        return 0.0
+    spent = Path(f"/proc/{connection.connection.info.backend_pid}/schedstat").read_text()
+    return int(spent.split()[0]) / 1e9
 
 
 def by_two_workers(waiting: Sequence[Iterator[bytes]], batches: int) -> Spent:
@@ -128,7 +141,7 @@ def by_two_workers(waiting: Sequence[Iterator[bytes]], batches: int) -> Spent:
     wall = max(end for _, _, end in spent) - min(begin for _, begin, _ in spent)
     each = [one for ones, _, _ in spent for one in ones]
     steps = {step: sum(one.steps[step] for one in each) / len(each) for step in each[0].steps}
-    return Spent(steps, 1e6 * wall / sum(one.messages for one in each))
+    return Spent(steps, 1e6 * wall / sum(one.messages for one in each), sum(one.server for one in each) / len(each))
 
 
 def _share(payloads: Sequence[bytes]) -> tuple[list[Spent], float, float]:
@@ -142,7 +155,7 @@ def a_task_each(payload: bytes) -> Spent:
     """The same with a batch for each message: what a task for each would do, without what the broker and Celery cost."""
     each = [by_worker(packed([message])) for message in unpacked(payload)[:ONE_BY_ONE]]
     steps = {name: sum(spent.steps[name] for spent in each) / len(each) for name in each[0].steps}
-    return Spent(steps, sum(spent.wall for spent in each) / len(each))
+    return Spent(steps, sum(spent.wall for spent in each) / len(each), sum(spent.server for spent in each) / len(each))
 
 
 def _encoding(batch: Sequence[Incoming]) -> float:
@@ -188,10 +201,11 @@ def _by_django(payload: bytes, store: Callable[[list[Incoming]], int]) -> Spent:
     begin, start = perf_counter(), process_time()
     batch = [decoded(row) for row in unpacked(payload)]
     is_decoded, half = process_time(), perf_counter()
+    served = server_time()
     stored = store(batch)
-    end, finish = process_time(), perf_counter()
+    end, finish, served = process_time(), perf_counter(), server_time() - served
     steps = {"unpack and decode": 1e6 * (is_decoded - start) / len(batch), "write": 1e6 * (end - is_decoded) / stored}
-    return Spent(steps, 1e6 * ((half - begin) / len(batch) + (finish - half) / stored))
+    return Spent(steps, 1e6 * ((half - begin) / len(batch) + (finish - half) / stored), 1e6 * served / stored)
 
 
 def _reports(batch: Sequence[Incoming]) -> list[Report]:
@@ -231,10 +245,11 @@ WAYS: dict[str, Callable[[bytes], Spent]] = {
 def compare(rounds: int, batches: int, messages: int) -> dict[str, list[Spent]]:
     """All ways by turns on the database that Django is pointed at. What a way spends in a round is its batches' mean."""
     call_command("migrate", verbosity=0)
+    known_channels.forget()
     waiting = payloads(messages)
     for _ in range(3):
         by_worker(next(waiting))
-    gc.freeze()  # as in a worker
+    collect_seldom()  # as in a worker
     spent: dict[str, list[Spent]] = {name: [] for name in [*WAYS, TWO_WORKERS]}
     shares = [payloads(messages, first) for first in (100_000, 200_000)]
     for _ in range(rounds):
@@ -242,7 +257,8 @@ def compare(rounds: int, batches: int, messages: int) -> dict[str, list[Spent]]:
         for name, way in WAYS.items():
             each = [way(next(waiting)) for _ in range(batches)]
             steps = {step: sum(one.steps[step] for one in each) / batches for step in each[0].steps}
-            spent[name].append(Spent(steps, sum(one.wall for one in each) / batches))
+            means = (sum(one.wall for one in each) / batches, sum(one.server for one in each) / batches)
+            spent[name].append(Spent(steps, *means))
     connections["default"].close()
     return spent
 
@@ -251,11 +267,14 @@ def show(name: str, spent: Mapping[str, list[Spent]], table: Table) -> None:
     for way, rounds in spent.items():
         wall = [each.wall for each in rounds]
         processor = [each.processor for each in rounds]
+        served = [each.server for each in rounds]
         steps = [f"{step} {median(each.steps[step] for each in rounds):.1f}" for step in rounds[0].steps]
-        table.add_row(name, way, f"{1e6 / median(wall):,.0f}", _noisy(wall), _noisy(processor), ", ".join(steps))
+        table.add_row(name, way, f"{1e6 / median(wall):,.0f}", _noisy(wall), _noisy(processor), _noisy(served), ", ".join(steps))
 
 
 def _noisy(values: Sequence[float]) -> str:
+    if not any(values):
+        return ""
     return f"{median(values):.1f} ±{(max(values) - min(values)) / median(values) / 2:.0%}"
 
 
@@ -275,7 +294,7 @@ def main() -> None:
     arguments.add_argument("--messages", type=int, default=Settings().batch_messages)
     given = arguments.parse_args()
     title = f"Batches of {given.messages} JT/T 808 locations, medians of {given.rounds} rounds and half of least to most, µs each"
-    table = Table("", "", "reports/s", "wall µs", "CPU µs of the worker", "of which", title=title)
+    table = Table("", "", "reports/s", "wall µs", "CPU µs of the worker", "of PostgreSQL", "of the worker's", title=title)
     try:
         server = PostgreSQL()
     except ServerMissingError as error:

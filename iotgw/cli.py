@@ -23,9 +23,10 @@ PASSED_ON: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names"
 STORE_COMMANDS = {
     "devices": "List devices and whether they are online, add, disable and enable them.",
     "reports": "Show the newest stored reports.",
+    "channels": "List what a device measures, set units and limits.",
     "alarms": "List alarms, acknowledge and close them.",
     "events": "Show what happened to a device: when it came and went, and its alarms.",
-    "quarantine": "Show messages that could not be decoded.",
+    "quarantine": "Show messages that could not be decoded, and what is wrong with them; export or discard them.",
     "media": "List photos and other files of devices, and copy one out.",
     "files": "List files for devices, such as firmware, add one, offer one to devices, and see how far they are.",
     "verify": "Compare a simulator's ledger with the database: lost, duplicated, stored.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+from protocols.catalogue import Entry
 from protocols.credential import Credential
 from protocols.filling import fill
 from protocols.message import Message
@@ -42,6 +43,10 @@ class BaseProtocol:
     def with_credentials(self) -> Self:
         """Itself, unless it says otherwise."""
         return self
+
+    def more_entries(self) -> dict[str, Entry]:
+        """What values are called that no declaration of a message names. None, unless it says otherwise."""
+        return {}
 
     def credential(self, message: Message) -> Credential | None:
         """None, unless it says otherwise."""

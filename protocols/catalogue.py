@@ -5,6 +5,7 @@ A name carries its unit. What is not in here is a protocol's own and keeps the n
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 
@@ -80,3 +81,24 @@ CATALOGUE: dict[str, Entry] = {
     "temperature_high": Entry("", "Temperature too high", "温度过高"),
     "temperature_low": Entry("", "Temperature too low", "温度过低"),
 }
+
+MEASURES: dict[str, Entry] = {
+    "altitude_m": Entry("m", "Altitude", "海拔"),
+    "speed_kmh": Entry("km/h", "Speed", "速度"),
+    "course_deg": Entry("°", "Course", "航向"),
+}
+"""What a report has places of its own for, beside where it is."""
+
+UNITS = {
+    **{"km": "km", "m": "m", "mm": "mm", "kmh": "km/h", "mss": "m/s²", "deg": "°", "rpm": "rpm"},
+    **{"l": "L", "lmin": "L/min", "kg": "kg", "ppm": "ppm", "ugm3": "µg/m³", "percent": "%", "c": "°C", "hpa": "hPa", "kpa": "kPa"},
+    **{"v": "V", "mv": "mV", "a": "A", "ma": "mA", "w": "W", "kw": "kW", "kwh": "kWh", "ohm": "Ω", "hz": "Hz"},
+    **{"s": "s", "ms": "ms", "min": "min", "h": "h", "bytes": "bytes", "db": "dB", "dbm": "dBm", "lux": "lx"},
+}
+"""By what stands for it behind the last underscore of a name."""
+
+
+def languages(text: str) -> tuple[str, str]:
+    """The English and the Chinese of a text that has both, one behind the other."""
+    english, chinese = re.fullmatch(r"([^\u4e00-\u9fff]*)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    return english.strip(), chinese.strip()

@@ -35,6 +35,8 @@ class Report:
     values: dict[str, Any] = field(default_factory=dict)
     """JSON values by name."""
     alarms: list[str] = field(default_factory=list)
+    units: dict[str, str] = field(default_factory=dict)
+    """What the device itself says that values are measured in, by name: of channels that only it knows."""
     piece: Piece | None = None
     """Of a file, if the body has bytes of one or says something of it."""
     file_result: FileResult | None = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, NamedTuple
 
 from protocols.download import FileResult
@@ -18,7 +18,8 @@ ERROR_TEXT_LENGTH = 2_000
 UNSTORABLE = "unstorable"
 """The cause under which a message is quarantined whose reports no column takes."""
 
-_INTEGER = range(-(2**63), 2**63)
+_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+"""Of a column of whole numbers."""
 
 
 class DeviceKey(NamedTuple):
@@ -98,7 +99,9 @@ class PreparedReport(NamedTuple):
     """What the row's JSON says."""
     alarms: list[str]
     is_event: bool
-    piece: Piece | None = None
+    piece: Piece | None
+    units: dict[str, str]
+    """By name, as the device itself says."""
     file_result: FileResult | None = None
 
 
@@ -125,8 +128,8 @@ def device_key(incoming: Incoming) -> DeviceKey | None:
     is_storable = (
         is_name(message.identity, IDENTITY_LENGTH)
         and is_name(incoming.protocol, PROTOCOL_LENGTH)
-        and message.kind in _INTEGER
-        and message.sequence in _INTEGER
+        and _LOWEST <= message.kind <= _HIGHEST
+        and _LOWEST <= message.sequence <= _HIGHEST
     )
     return DeviceKey(incoming.protocol, message.identity) if is_storable else None
 
@@ -158,7 +161,7 @@ def _prepared_report(report: Report, incoming: Incoming) -> PreparedReport:
         raise ValueError(f"the kind has {len(report.kind)} characters, {KIND_LENGTH} is the most")
     values_text, values = storable(report.values)
     alarms_text, alarms = storable(report.alarms)
-    if not all(isinstance(alarm, str) and 0 < len(alarm) <= ALARM_LENGTH for alarm in alarms):
+    if alarms and not all(isinstance(alarm, str) and 0 < len(alarm) <= ALARM_LENGTH for alarm in alarms):
         raise ValueError(f"an alarm is no name of 1 to {ALARM_LENGTH} characters")
     # By position: fourteen names would take longer than what they name.
     row = ReportRow(
@@ -178,7 +181,15 @@ def _prepared_report(report: Report, incoming: Incoming) -> PreparedReport:
         report.body,
     )
     return PreparedReport(
-        row, report.time is not None, report.is_position, values, alarms, report.is_event, report.piece, report.file_result
+        row,
+        report.time is not None,
+        report.is_position,
+        values,
+        alarms,
+        report.is_event,
+        report.piece,
+        report.units,
+        report.file_result,
     )
 
 
@@ -209,5 +220,5 @@ def _number(value: Any) -> float | None:
     """A finite number or None: NaN would be stored by one database and not by the other, and no page could show it."""
     if value is None:
         return None
-    number = float(value)
-    return number if math.isfinite(number) else None
+    number = value if value.__class__ is float else float(value)
+    return number if isfinite(number) else None

@@ -24,6 +24,7 @@ from protocols.versions import versions
 from store.bulk import Incoming, write
 from tasks.admission import is_open
 from tasks.celery import app, protocols, settings
+from tasks.channels import known_channels
 from tasks.contract import INGEST_TASK, BadPayloadError, IngestMessage, Receipt, ingest_attempt, ingest_messages, ingest_payload
 from tasks.mailboxes import deliver
 from tasks.media import announce
@@ -135,11 +136,19 @@ def _is_copy(request: Any) -> bool:
 def _stored(rows: list[IngestMessage], trial: Trial, due_media: list[int]) -> dict[int, Outcome]:
     incoming = trial.decoded(rows, decoded, undecoded)
     try:
-        return write(incoming, is_open=is_open, longest_file_bytes=settings.media_file_bytes, due_media=due_media)
+        return write(
+            incoming,
+            is_open=is_open,
+            longest_file_bytes=settings.media_file_bytes,
+            due_media=due_media,
+            channels=known_channels,
+        )
     except BaseException:
         # Even one that still works: after a failover it may lead to a server that only reads. And a time limit may
         # strike between a statement and its answer.
         connection.close()
+        # The one that comes back may have been restored, without the channels that were added last.
+        known_channels.forget()
         raise
 
 

@@ -11,11 +11,11 @@ from typing import Any, NoReturn
 
 from construct import Const, FormatField, GreedyBytes, Struct
 
-from protocols.catalogue import CATALOGUE
+from protocols.catalogue import CATALOGUE, languages
 from protocols.compiler.structure import UnsafeDeclarationError, bare, check, inside
 from protocols.declared.frame import DeclarationError, Frame
 from protocols.declared.reports import ENVELOPE, POSITION, RECORDS, record_of
-from protocols.declared.rows import Answer, Downlink, Uplink, languages
+from protocols.declared.rows import Answer, Downlink, Uplink
 from protocols.fields import ClockTime, Declaration, Flags, UnixTime
 from protocols.filling import EXTRA
 from protocols.message import Outcome

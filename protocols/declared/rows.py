@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -96,9 +95,3 @@ class Downlink(NamedTuple):
     body: Struct = Struct()
     answered_by: tuple[str, ...] = ()
     """What the device answers with, by name."""
-
-
-def languages(text: str) -> tuple[str, str]:
-    """The English and the Chinese of a text that has both, one behind the other."""
-    english, chinese = re.fullmatch(r"([^\u4e00-\u9fff]*)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
-    return english.strip(), chinese.strip()

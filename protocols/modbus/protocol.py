@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from protocols.base import BaseProtocol
+from protocols.catalogue import Entry
 from protocols.explanation import Field
 from protocols.message import Message
 from protocols.modbus.codec import ModbusCodec
@@ -59,6 +60,16 @@ class ModbusProtocol(BaseProtocol):
         if not isinstance(maps, (str, Path)):
             raise ValueError(f"{OPTION}: {maps!r} is no folder")
         return ModbusProtocol(read_folder(Path(maps)))
+
+    def more_entries(self) -> dict[str, Entry]:
+        """The points of all models; of one that models measure in two units, neither."""
+        found: dict[str, Entry] = {}
+        for model in self.models.values():
+            for point in (point for group in model.groups.values() for point in group.points):
+                entry = found.setdefault(point.key, Entry(point.unit, point.label.en, point.label.zh))
+                if entry.unit != point.unit:
+                    found[point.key] = entry._replace(unit="")
+        return found
 
     def codec(self, identity: str = "") -> ModbusCodec:
         return ModbusCodec(self.maps, identity)

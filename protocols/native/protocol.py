@@ -8,10 +8,12 @@ from typing import Any, Self
 
 from protocols.base import BaseProtocol
 from protocols.body import read
+from protocols.catalogue import Entry
 from protocols.credential import Credential
 from protocols.explanation import Field
 from protocols.message import Message
 from protocols.native.building import command
+from protocols.native.channels import CHANNELS
 from protocols.native.codec import NativeCodec
 from protocols.native.explain import explain_frame
 from protocols.native.frame import HEADER
@@ -37,6 +39,10 @@ class NativeProtocol(BaseProtocol):
 
     def configure(self, options: Mapping[str, Any]) -> Self:
         return type(self)(self.options.with_changes(options))
+
+    def more_entries(self) -> dict[str, Entry]:
+        """The channels that mean the same on every device."""
+        return {channel.name: Entry(channel.unit, channel.english, channel.chinese) for channel in CHANNELS.values()}
 
     def codec(self, identity: str = "") -> NativeCodec:
         return NativeCodec(self.options, identity)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from protocols.body import json_value, read, values
 from protocols.download import FileResult, FileStatus
@@ -50,7 +50,7 @@ def decode(message: Message) -> Decoded:
             raise DecodeError("unknown-kind", "", f"no message 0x{message.kind:02X}")
         parsed = read(row.layouts[EDITION], message.body)
         if message.kind == READINGS:
-            return _moments(parsed.moments, own_names(message.head))
+            return _moments(parsed.moments, own_channels(message.head))
         report = Report(row.name, message.body, values=values(row.layouts[EDITION], parsed))
         complete = _COMPLETE.get(message.kind)
         return Decoded([report], complete(report, parsed) if complete else None)
@@ -58,22 +58,29 @@ def decode(message: Message) -> Decoded:
         return Decoded([], error)
 
 
-def own_names(head: bytes) -> dict[int, str]:
-    """What a device's own channels are called, as the head of its message says."""
-    names: dict[int, str] = {}
+class OwnChannel(NamedTuple):
+    """What a device calls a channel of its own, and what it measures it in."""
+
+    name: str
+    unit: str = ""
+
+
+def own_channels(head: bytes) -> dict[int, OwnChannel]:
+    """A device's own channels, as the head of its message says."""
+    channels: dict[int, OwnChannel] = {}
     for entry in read(HEAD, head).channels:
         if not _naming_fault(entry):
-            names.setdefault(entry.channel, str(entry.name))
-    return names
+            channels.setdefault(entry.channel, OwnChannel(str(entry.name), str(entry.unit)))
+    return channels
 
 
-def _moments(moments: Entries, names: dict[int, str]) -> Decoded:
+def _moments(moments: Entries, own: dict[int, OwnChannel]) -> Decoded:
     """A report of each moment that can be read whole; of one that cannot, none, so that it is not stored in half."""
     reports: list[Report] = []
     errors: list[DecodeError] = []
     for index, body in enumerate(moments):
         try:
-            reports.append(_moment(body, names))
+            reports.append(_moment(body, own))
         except DecodeError as error:
             path = ".".join(filter(None, (f"moments[{index}]", error.path)))
             errors.append(DecodeError(error.cause, path, error.text))
@@ -82,7 +89,7 @@ def _moments(moments: Entries, names: dict[int, str]) -> Decoded:
     return Decoded(reports, errors[0] if errors else None)
 
 
-def _moment(body: bytes, names: dict[int, str]) -> Report:
+def _moment(body: bytes, own: dict[int, OwnChannel]) -> Report:
     parsed = read(MOMENT, body)
     if parsed.readings.trailing:
         raise _rest("readings", parsed.readings)
@@ -92,12 +99,12 @@ def _moment(body: bytes, names: dict[int, str]) -> Report:
         if reading.channel in seen:
             raise DecodeError("repeated", f"readings[{index}].channel", f"channel {reading.channel} a second time")
         seen.add(reading.channel)
-        _put(report, reading, names, f"readings[{index}]")
+        _put(report, reading, own, f"readings[{index}]")
     _date(report, parsed.stamp)
     return report
 
 
-def _put(report: Report, reading: Any, names: dict[int, str], path: str) -> None:
+def _put(report: Report, reading: Any, own: dict[int, OwnChannel], path: str) -> None:
     """Put a reading where a report has its place."""
     channel = CHANNELS.get(reading.channel)
     if channel is not None and channel.takes is not TAKEN_AS.get(reading.type):
@@ -106,12 +113,15 @@ def _put(report: Report, reading: Any, names: dict[int, str], path: str) -> None
         _locate(report, reading.value)
         return
     number = f"channel_{reading.channel}"
-    name = channel.name if channel else names.get(reading.channel, number)
+    told = channel or own.get(reading.channel) or OwnChannel(number)
     value = _shown(reading)
     if value is None:
         # NaN: the sensor was asked and had no number to give.
         return
-    report.values[number if name in report.values else name] = value
+    name = number if told.name in report.values else told.name
+    report.values[name] = value
+    if channel is None and told.unit:
+        report.units[name] = told.unit
     if channel is not None and channel.is_alarm and value:
         report.alarms.append(name)
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from protocols.base import BaseProtocol
+from protocols.catalogue import Entry
 from protocols.explanation import Field
 from protocols.message import Message
 from protocols.report import Decoded
@@ -18,6 +19,7 @@ from protocols.teltonika.messages import MESSAGES
 from protocols.teltonika.reports import decode
 from protocols.teltonika.stream import PACKET_LIMIT_BYTES
 from protocols.teltonika.terminal import SIMULATED_TAC, TeltonikaTerminal, simulated_imei
+from protocols.vocabulary import declared
 
 DEFAULT_FAMILY = "common"
 """A wrong family makes wrong numbers, an unknown one only fewer names."""
@@ -59,6 +61,11 @@ class TeltonikaProtocol(BaseProtocol):
         """The family of a device, by its IMEI."""
         told = [prefix for prefix in self._families if identity.startswith(prefix)]
         return self._families[max(told, key=len)] if told else self._family
+
+    def more_entries(self) -> dict[str, Entry]:
+        """The properties of all families."""
+        groups = [group for family in FAMILIES.values() for group in family.properties.values()]
+        return declared(one.declaration for group in groups for one in group.values())
 
     def codec(self, identity: str = "") -> TeltonikaCodec:
         return TeltonikaCodec(identity, self._limit)

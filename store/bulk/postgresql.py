@@ -13,6 +13,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+import orjson
 from django.db.backends.utils import CursorWrapper
 
 from store.alarms import DeviceAlarm, ReportKey
@@ -20,6 +21,7 @@ from store.bulk import binary
 from store.bulk.tables import (
     ALARM_ASSIGNMENTS,
     ALARM_COLUMNS,
+    CHANNEL_COLUMNS,
     EVENT_COLUMNS,
     EVENT_KEY,
     EVENT_ORDER,
@@ -32,14 +34,18 @@ from store.bulk.tables import (
     STATE_COLUMNS,
     FoundDevice,
     NewReport,
+    QuarantinedMessage,
+    by_device,
 )
+from store.channels import ChannelRow
 from store.events import EventRow
 from store.json_text import storable
-from store.rows import DeviceKey, PreparedMessage, PresenceRow, QuarantineRow
+from store.rows import DeviceKey, PreparedMessage, PresenceRow
 from store.states import CLOCK_AHEAD, DeviceState
 
 _TYPES = {
     "device_id": "bigint",
+    "group_id": "bigint",
     "kind_id": "bigint",
     "sequence": "bigint",
     "is_lone": "boolean",
@@ -122,6 +128,10 @@ _INSERT_REPORTS_AND_TELL = (
     f"WITH added AS ({_INSERT_REPORTS} RETURNING device_id, time, digest, alarms) "
     "SELECT device_id, time, digest FROM added WHERE alarms <> '[]'"
 )
+_WRITE_CHANNELS = (
+    f"INSERT INTO store_channel AS c ({_quoted(CHANNEL_COLUMNS)}) SELECT {_quoted(CHANNEL_COLUMNS)} FROM incoming_channel "
+    "ON CONFLICT (device_id, name) DO UPDATE SET unit = excluded.unit WHERE NOT c.is_unit_set"
+)
 _FIND_ALARMS = f"""
     SELECT {_quoted(ALARM_COLUMNS)} FROM store_alarm
     WHERE id IN (
@@ -167,15 +177,17 @@ class PostgreSQLTables:
         self._cursor = cursor
 
     def find_devices(self, keys: Sequence[DeviceKey]) -> dict[DeviceKey, FoundDevice]:
+        # As texts, which psycopg quotes at once: arrays it would quote name by name.
         self._cursor.execute(
             """
             SELECT k.number, d.id, d.is_enabled
-            FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS k (protocol, identity, number)
+            FROM ROWS FROM (json_array_elements_text(%s), json_array_elements_text(%s))
+                WITH ORDINALITY AS k (protocol, identity, number)
             JOIN store_device d ON d.protocol = k.protocol AND d.identity = k.identity
             ORDER BY d.id
             FOR KEY SHARE OF d
             """,
-            [[key.protocol for key in keys], [key.identity for key in keys]],
+            [_json_list(key.protocol for key in keys), _json_list(key.identity for key in keys)],
         )
         return {keys[number - 1]: FoundDevice(id, is_enabled) for number, id, is_enabled in self._cursor.fetchall()}
 
@@ -207,8 +219,8 @@ class PostgreSQLTables:
         self._cursor.execute(_INSERT_REPORTS_AND_TELL if has_alarms else _INSERT_REPORTS)
         return {ReportKey(device, time, bytes(digest)) for device, time, digest in self._cursor.fetchall()} if has_alarms else set()
 
-    def insert_quarantine(self, rows: Iterable[tuple[int, QuarantineRow]]) -> None:
-        self._copy_rows("incoming_quarantine", QUARANTINE_COLUMNS, ((device, *row) for device, row in rows))
+    def insert_quarantine(self, rows: Iterable[QuarantinedMessage]) -> None:
+        self._copy_rows("incoming_quarantine", QUARANTINE_COLUMNS, ((device, group, *row) for device, group, row in rows))
         self._cursor.execute(
             f"INSERT INTO store_quarantine ({_quoted(QUARANTINE_COLUMNS)}) SELECT {_quoted(QUARANTINE_COLUMNS)} "
             "FROM incoming_quarantine ORDER BY device_id, digest ON CONFLICT (device_id, digest) DO NOTHING"
@@ -228,6 +240,14 @@ class PostgreSQLTables:
         if changed:
             self._copy_rows("incoming_state", STATE_COLUMNS, map(_state_row, changed))
             self._cursor.execute(_UPDATE_STATES)
+
+    def find_channels(self, devices: Collection[int]) -> dict[int, dict[str, str]]:
+        self._cursor.execute("SELECT device_id, name, unit FROM store_channel WHERE device_id = ANY(%s::bigint[])", [list(devices)])
+        return by_device(self._cursor.fetchall())
+
+    def write_channels(self, rows: Sequence[ChannelRow]) -> None:
+        self._copy_rows("incoming_channel", CHANNEL_COLUMNS, rows)
+        self._cursor.execute(_WRITE_CHANNELS)
 
     def find_alarms(self, devices: Collection[int], told: Collection[int]) -> list[DeviceAlarm]:
         """Only reports end alarms: the devices are read from those that were inserted, quicker than they are told again."""
@@ -269,6 +289,10 @@ class PostgreSQLTables:
         self._cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({definitions}) ON COMMIT DELETE ROWS")
         with self._cursor.copy(f"COPY {table} ({_quoted(columns)}) FROM STDIN (FORMAT BINARY)") as copy:
             write(copy)
+
+
+def _json_list(names: Iterable[str]) -> str:
+    return orjson.dumps(list(names)).decode()
 
 
 def _state(row: Sequence[Any]) -> DeviceState:

@@ -17,6 +17,7 @@ from store.alarms import DeviceAlarm, ReportKey
 from store.bulk.tables import (
     ALARM_ASSIGNMENTS,
     ALARM_COLUMNS,
+    CHANNEL_COLUMNS,
     EVENT_COLUMNS,
     EVENT_KEY,
     PRESENCE_ASSIGNMENTS,
@@ -28,9 +29,12 @@ from store.bulk.tables import (
     STATE_COLUMNS,
     FoundDevice,
     NewReport,
+    QuarantinedMessage,
+    by_device,
 )
+from store.channels import ChannelRow
 from store.events import EventRow
-from store.rows import DeviceKey, PreparedMessage, PresenceRow, QuarantineRow
+from store.rows import DeviceKey, PreparedMessage, PresenceRow
 from store.states import CLOCK_AHEAD, DeviceState
 
 _DAY = timedelta(days=1)
@@ -52,6 +56,10 @@ _ALARM_NAMES = ", ".join(f'"{column}"' for column in ALARM_COLUMNS)
 _WRITE_ALARM = (
     f"INSERT INTO store_alarm ({_ALARM_NAMES}) VALUES ({', '.join(['%s'] * len(ALARM_COLUMNS))}) "
     f"ON CONFLICT (device_id, kind) DO UPDATE SET {ALARM_ASSIGNMENTS}"
+)
+_WRITE_CHANNEL = (
+    f"INSERT INTO store_channel ({', '.join(CHANNEL_COLUMNS)}) VALUES ({', '.join(['%s'] * len(CHANNEL_COLUMNS))}) "
+    "ON CONFLICT (device_id, name) DO UPDATE SET unit = excluded.unit WHERE NOT is_unit_set"
 )
 _STATE_NAMES = ", ".join(f'"{column}"' for column in STATE_COLUMNS)
 _WRITE_STATE = (
@@ -99,8 +107,8 @@ class SQLiteTables:
         self._cursor.execute(_INSERT_REPORT, row)
         return bool(self._cursor.rowcount == 1)
 
-    def insert_quarantine(self, rows: Iterable[tuple[int, QuarantineRow]]) -> None:
-        self._cursor.executemany(_INSERT_QUARANTINE, [(device, *map(_column, row)) for device, row in rows])
+    def insert_quarantine(self, rows: Iterable[QuarantinedMessage]) -> None:
+        self._cursor.executemany(_INSERT_QUARANTINE, [(device, group, *map(_column, row)) for device, group, row in rows])
 
     def bring_forward(self, devices: Mapping[int, Sequence[PreparedMessage]], lone: Collection[int]) -> None:
         self._cursor.execute(
@@ -113,6 +121,16 @@ class SQLiteTables:
         self._cursor.executemany(
             _WRITE_STATE, [tuple(_column(getattr(state, name)) for name in STATE_COLUMNS) for state in changed]
         )
+
+    def find_channels(self, devices: Collection[int]) -> dict[int, dict[str, str]]:
+        self._cursor.execute(
+            "SELECT device_id, name, unit FROM store_channel WHERE device_id IN (SELECT value FROM json_each(%s))",
+            [json.dumps(list(devices))],
+        )
+        return by_device(self._cursor.fetchall())
+
+    def write_channels(self, rows: Sequence[ChannelRow]) -> None:
+        self._cursor.executemany(_WRITE_CHANNEL, rows)
 
     def find_alarms(self, devices: Collection[int], told: Collection[int]) -> list[DeviceAlarm]:
         self._cursor.execute(

@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from store.alarms import DeviceAlarm, ReportKey
+from store.channels import ChannelRow
 from store.events import EventRow
 from store.models import PRESUMED
 from store.rows import DeviceKey, PreparedMessage, PreparedReport, PresenceRow, QuarantineRow, ReportRow
@@ -18,9 +19,10 @@ EVENT_COLUMNS = (*EventRow._fields, "received_at")
 EVENT_KEY = ("device_id", "time", "kind", "subject")
 EVENT_ORDER = itemgetter(*range(len(EVENT_KEY)))
 """By which events are sorted: their key."""
-QUARANTINE_COLUMNS = ("device_id", *QuarantineRow._fields)
+QUARANTINE_COLUMNS = ("device_id", "group_id", *QuarantineRow._fields)
 ALARM_COLUMNS = tuple(DeviceAlarm.__dataclass_fields__)
 ALARM_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in ALARM_COLUMNS[2:])
+CHANNEL_COLUMNS = ChannelRow._fields
 PRESENCE_COLUMNS = PresenceRow._fields
 PRESENCE_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in PRESENCE_COLUMNS[1:])
 PRESENCE_ORDER = f"""
@@ -45,12 +47,26 @@ class NewReport(NamedTuple):
     """Whether nothing else came from the device in this batch, and it :func:`store.states.decides_alone`."""
 
 
+def by_device(rows: Iterable[tuple[int, str, str]]) -> dict[int, dict[str, str]]:
+    """The last column by the first two."""
+    found: dict[int, dict[str, str]] = {}
+    for device, name, unit in rows:
+        found.setdefault(device, {})[name] = unit
+    return found
+
+
+class QuarantinedMessage(NamedTuple):
+    device: int
+    group: int | None
+    row: QuarantineRow
+
+
 class Tables(Protocol):
     """Writes inside the transaction that is open on its connection.
 
     Workers write the same devices at the same time. So that they wait for each other and never in a ring, each
-    takes its locks table by table in one order (devices, reports, quarantine, states, alarms, presence, events) and in each
-    table in the order of its key.
+    takes its locks table by table in one order (devices, reports, groups of quarantine, quarantine, states, channels,
+    alarms, presence, events) and in each table in the order of its key.
     """
 
     def find_devices(self, keys: Sequence[DeviceKey]) -> dict[DeviceKey, FoundDevice]:
@@ -65,7 +81,7 @@ class Tables(Protocol):
         Those with alarms that were not there are returned.
         """
 
-    def insert_quarantine(self, rows: Iterable[tuple[int, QuarantineRow]]) -> None:
+    def insert_quarantine(self, rows: Iterable[QuarantinedMessage]) -> None:
         """Add messages to quarantine. One that is there already is left as it is."""
 
     def bring_forward(self, devices: Mapping[int, Sequence[PreparedMessage]], lone: Collection[int]) -> None:
@@ -73,6 +89,15 @@ class Tables(Protocol):
 
         Reports have been inserted before, and those of ``lone`` devices may be taken from there.
         """
+
+    def find_channels(self, devices: Collection[int]) -> dict[int, dict[str, str]]:
+        """The units of all channels of these devices, by name.
+
+        States have been brought forward before, so that no other worker adds any.
+        """
+
+    def write_channels(self, rows: Sequence[ChannelRow]) -> None:
+        """Add channels. One that is there takes the unit, unless somebody has set it."""
 
     def find_alarms(self, devices: Collection[int], told: Collection[int]) -> list[DeviceAlarm]:
         """The ongoing alarms of devices, and all of those that are ``told`` of, kept as they are until the transaction ends.

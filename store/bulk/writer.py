@@ -1,4 +1,4 @@
-"""One batch, one transaction: devices, reports, quarantine, states, alarms, events, ends of deliveries, or nothing of them."""
+"""One batch, one transaction: devices, reports and all that follows from them together, or nothing of it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from store.alarms import ReportKey
 from store.bulk.pieces import PieceRow, declined, file_key, insert_pieces
 from store.bulk.postgresql import PostgreSQLTables
 from store.bulk.sqlite import SQLiteTables
-from store.bulk.tables import FoundDevice, NewReport, Tables
+from store.bulk.tables import FoundDevice, NewReport, QuarantinedMessage, Tables
+from store.channels import KnownChannels
 from store.events import EventRow
 from store.models import EventKind
+from store.quarantine import GroupKey, group_ids
 from store.rows import UNSTORABLE, DeviceKey, Incoming, PreparedMessage, QuarantineRow, device_key, prepare, quarantined
 from store.states import CLOCK_AHEAD, decides_alone
 
@@ -42,6 +44,7 @@ class Rules(NamedTuple):
     is_open: Callable[[str], bool]
     longest_file_bytes: int
     due_media: list[int]
+    channels: KnownChannels
 
 
 def write(
@@ -50,6 +53,7 @@ def write(
     is_open: Callable[[str], bool],
     longest_file_bytes: int = LONGEST_FILE_BYTES,
     due_media: list[int] | None = None,
+    channels: KnownChannels | None = None,
 ) -> dict[int, Outcome]:
     """Store a batch; what became of its messages, by position, where that is not plainly ``STORED``.
 
@@ -58,7 +62,8 @@ def write(
     stored. A batch is committed as one unless the database refuses a row of it, which :func:`store.rows.prepare`
     is there to prevent: then it is halved until that message is alone and goes to quarantine.
     Pieces of files longer than ``longest_file_bytes`` are declined. Files that may be whole now are added to ``due_media``
-    once their rows are committed.
+    once their rows are committed. Which ``channels`` are known is what keeps the database from being asked for those of
+    each device every time.
     Raises: django.db.DatabaseError or InterfaceError if the database is away or broken; part of a halved batch may
     be committed then.
     """
@@ -67,7 +72,7 @@ def write(
     if outcomes:
         log.warning("refused messages whose identity or numbers fit no column", extra={"messages": len(outcomes)})
     arrivals = [Arrival(index, key, incoming) for index, (key, incoming) in enumerate(zip(keys, batch, strict=True)) if key]
-    rules = Rules(is_open, longest_file_bytes, [] if due_media is None else due_media)
+    rules = Rules(is_open, longest_file_bytes, [] if due_media is None else due_media, channels or KnownChannels())
     outcomes.update(_write_or_halve(arrivals, rules))
     return outcomes
 
@@ -142,7 +147,7 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
     counts = Counter(device for device, _ in admitted)
     by_device: dict[int, list[PreparedMessage]] = {}
     lone: set[int] = set()
-    quarantine: list[tuple[int, QuarantineRow]] = []
+    quarantine: list[tuple[int, str, QuarantineRow]] = []
     outcomes: dict[int, Outcome] = {}
     pieces: list[PieceRow] = []
     results: list[tuple[int, FileResult]] = []
@@ -157,7 +162,7 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
             if is_lone:
                 lone.add(device)
             if message.quarantine:
-                quarantine.append((device, message.quarantine))
+                quarantine.append((device, arrival.device.protocol, message.quarantine))
                 outcomes[arrival.place] = message.outcome
             for report in message.reports:
                 if report.file_result:
@@ -172,15 +177,38 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
 
     added = tables.insert_reports(reports())
     if quarantine:
-        tables.insert_quarantine(quarantine)
+        _insert_quarantine(tables, quarantine)
     tables.bring_forward(by_device, lone)
     if pieces:
         due = insert_pieces(pieces, refused)
         transaction.on_commit(partial(rules.due_media.extend, due))
+    _add_channels(tables, rules.channels, by_device, admitted)
     _bring_alarms_forward(tables, by_device, added)
     if results:
         deliveries.settle(results, datetime.now(UTC))
     return outcomes
+
+
+def _insert_quarantine(tables: Tables, rows: list[tuple[int, str, QuarantineRow]]) -> None:
+    """Messages with the groups they belong to. ``rows`` have their device and its protocol before them."""
+    keys = [GroupKey.of(protocol, row.kind, row.error_cause, row.error_path) for _, protocol, row in rows]
+    groups = group_ids(keys)
+    messages = [QuarantinedMessage(device, groups.get(key), row) for key, (device, _, row) in zip(keys, rows, strict=True)]
+    tables.insert_quarantine(messages)
+
+
+def _add_channels(
+    tables: Tables, known: KnownChannels, devices: dict[int, list[PreparedMessage]], admitted: list[tuple[int, Arrival]]
+) -> None:
+    """The channels that these devices have not been seen with."""
+    news = known.news(devices)
+    if not news:
+        return
+    protocols = {device: arrival.device.protocol for device, arrival in admitted}
+    settled = known.settle(news, tables.find_channels(news), protocols)
+    if settled.rows:
+        tables.write_channels(settled.rows)
+    transaction.on_commit(partial(known.remember, settled))
 
 
 def _bring_alarms_forward(tables: Tables, devices: dict[int, list[PreparedMessage]], added: set[ReportKey]) -> None:

@@ -1,6 +1,7 @@
 """The tables, one module for each matter."""
 
 from store.models.alarms import ALARM_LENGTH, HANDLER_LENGTH, Alarm, AlarmReason, AlarmState
+from store.models.channels import CHANNEL_LENGTH, LABEL_LENGTH, UNIT_LENGTH, Channel, ChannelKind
 from store.models.devices import CREDENTIAL_LENGTH, IDENTITY_LENGTH, PROTOCOL_LENGTH, Device
 from store.models.events import Event, EventKind
 from store.models.files import FILE_NAME_LENGTH, MAKER_LENGTH, Delivery, File
@@ -15,12 +16,15 @@ from store.models.presence import (
     UNKNOWN,
     Presence,
 )
-from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, VERSION_LENGTH, Position, Quarantine, Report, State
+from store.models.quarantine import DISCARDER_LENGTH, PATH_LENGTH, REASON_LENGTH, VERSION_LENGTH, Quarantine, QuarantineGroup
+from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, Position, Report, State
 
 __all__ = [
     "ALARM_LENGTH",
     "CAUSE_LENGTH",
+    "CHANNEL_LENGTH",
     "CREDENTIAL_LENGTH",
+    "DISCARDER_LENGTH",
     "END_LENGTH",
     "FILE_LENGTH",
     "FILE_NAME_LENGTH",
@@ -29,17 +33,23 @@ __all__ = [
     "HANDLER_LENGTH",
     "IDENTITY_LENGTH",
     "KIND_LENGTH",
+    "LABEL_LENGTH",
     "MAKER_LENGTH",
     "NAME_LENGTH",
+    "PATH_LENGTH",
     "PEER_LENGTH",
     "PRESUMED",
     "PROTOCOL_LENGTH",
+    "REASON_LENGTH",
     "RUN_LENGTH",
+    "UNIT_LENGTH",
     "UNKNOWN",
     "VERSION_LENGTH",
     "Alarm",
     "AlarmReason",
     "AlarmState",
+    "Channel",
+    "ChannelKind",
     "Delivery",
     "Device",
     "Event",
@@ -50,6 +60,7 @@ __all__ = [
     "Position",
     "Presence",
     "Quarantine",
+    "QuarantineGroup",
     "Report",
     "State",
 ]

@@ -1,4 +1,4 @@
-"""What devices said, how they stand by it, and what could not be read."""
+"""What devices said, and how they stand by it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from store.models.devices import Device
 
 KIND_LENGTH = 64
 CAUSE_LENGTH = 64
-VERSION_LENGTH = 64
 
 
 class Position(models.Model):
@@ -73,29 +72,3 @@ class State(Position):
 
     def __str__(self) -> str:
         return f"state of device {self.device_id}"
-
-
-class Quarantine(models.Model):
-    """A message that could not be decoded whole, with all that decoding it again takes."""
-
-    # As with reports, the constraint's index serves the foreign key.
-    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="quarantine", db_index=False)
-    kind = models.CharField(max_length=KIND_LENGTH)
-    kind_id = models.BigIntegerField()
-    sequence = models.BigIntegerField()
-    head = models.BinaryField()
-    body = models.BinaryField()
-    digest = models.BinaryField(max_length=16)
-    """Of kind and body of the whole message, so that one sent again is kept once."""
-    received_at = models.DateTimeField()
-    error_cause = models.CharField(max_length=CAUSE_LENGTH)
-    error_path = models.TextField(blank=True)
-    error_text = models.TextField(blank=True)
-    version = models.CharField(max_length=VERSION_LENGTH, blank=True, default="", db_default="")
-    """Of the protocol's definition that could not read it; empty if there is no such protocol, or none was kept yet."""
-
-    class Meta:
-        constraints = (models.UniqueConstraint(fields=["device", "digest"], name="quarantine_once"),)
-
-    def __str__(self) -> str:
-        return f"{self.kind} of device {self.device_id}: {self.error_cause}"

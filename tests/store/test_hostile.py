@@ -157,3 +157,11 @@ def test_a_failure_in_the_middle_leaves_nothing(monkeypatch: pytest.MonkeyPatch)
     assert [model.objects.count() for model in (Device, Report, State, Quarantine)] == [0, 0, 0, 0]
     monkeypatch.undo()
     assert write([GOOD], is_open=anybody) == {}
+
+
+def test_odd_names_of_devices_are_told_apart_and_found_again() -> None:
+    odd = ['"', "'", "\\", "\\u0041", "A", "a\nb", "a\x1fb", "京A·88213", "\U0001f69a", "%s", "{}", "null", " ", "a", "a "]
+    for body in (b"first", b"second"):
+        write([incoming(report(body), identity=name) for name in odd], is_open=anybody)
+    assert sorted(Device.objects.values_list("identity", flat=True)) == sorted(odd)
+    assert Report.objects.count() == 2 * len(odd)

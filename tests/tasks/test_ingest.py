@@ -15,10 +15,12 @@ from celery.signals import worker_process_init
 from django.db import connection
 from kombu.exceptions import OperationalError
 
+from protocols.catalogue import CATALOGUE, Entry
 from protocols.message import Outcome
+from protocols.native.messages import READINGS
 from settings import Admission, Settings
-from store.models import Device, Quarantine, Report
-from tasks import admission, ingest
+from store.models import Channel, Device, Quarantine, Report
+from tasks import admission, channels, ingest
 from tasks import connection as worker_connection
 from tasks.contract import (
     MAILBOX_EXPIRY_SECONDS,
@@ -33,6 +35,8 @@ from tasks.contract import (
     unpack_receipt,
 )
 from tasks.patience import Patience
+from tests.protocols.native.frames import moment, only, reading
+from tests.protocols.native.frames import readings as native_readings
 from tests.records import NOON
 from tests.servers import PostgreSQL, Redis
 from tests.tasks.fakes import BAD, BUG, FAKE, GOOD, PARTIAL
@@ -64,6 +68,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     pauses: list[float] = []
     monkeypatch.setitem(ingest.protocols, "fake", FAKE)
     monkeypatch.setattr(ingest, "_patience", Patience(sleep=pauses.append))
+    # Each test has a database of its own.
+    ingest.known_channels.forget()
     return pauses
 
 
@@ -114,6 +120,26 @@ def test_a_batch_is_stored_and_receipted(client: redis.Redis) -> None:
         ("fake", PARTIAL, "location", "truncated", "items[1]"),
         ("none", GOOD, "0x0200", "unknown-protocol", ""),
     ]
+
+
+@pytest.mark.usefixtures("database_url", "client")
+def test_values_become_channels_by_the_words_of_their_protocol(caplog: pytest.LogCaptureFixture) -> None:
+    readings = only(native_readings(moment(NOON, reading(36, "f32", 1.5))))
+    run(message(readings.body, protocol="native", kind=READINGS, head=readings.head))
+    assert list(Channel.objects.values_list("name", "kind", "unit", "english", "chinese")) == [
+        ("power_w", "number", "W", "Power", "功率")
+    ]
+    assert channels.described("none", "odometer_km").unit == "km"
+    assert not caplog.records
+
+
+def test_a_protocol_whose_tables_cannot_be_gone_through_keeps_its_values(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(ingest.protocols, "odd", object())
+    channels._words.cache_clear()
+    assert [channels.described("odd", name) for name in ("odometer_km", "mood")] == [CATALOGUE["odometer_km"], Entry("", "", "")]
+    assert [record.getMessage() for record in caplog.records] == ["names of values cannot be read from the declarations"]
 
 
 @pytest.mark.usefixtures("database_url")
@@ -196,6 +222,23 @@ def test_postgresql_away_and_back(
     assert [receipt.batch for receipt in receipts(client)] == ["before", "after"]
     assert Report.objects.count() == 2
     assert ingest._patience.failures == 0
+
+
+@pytest.mark.usefixtures("client")
+def test_channels_that_a_restored_database_does_not_have_are_added_again(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0.05)
+    readings = only(native_readings(moment(NOON, reading(36, "f32", 1.5))))
+    row = message(readings.body, protocol="native", kind=READINGS, head=readings.head)
+    run(row)
+    Channel.objects.all().delete()
+    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Reject):
+        run(row)
+    other.execute("ROLLBACK")
+    other.close()
+    run(row)
+    assert [channel.name for channel in Channel.objects.all()] == ["power_w"]
 
 
 def test_sqlite_locked_and_free_again(
@@ -282,9 +325,12 @@ def test_pauses_grow_to_a_bound_and_start_anew() -> None:
     assert pauses[-1] <= 0.2
 
 
-def test_a_worker_process_keeps_what_is_loaded_out_of_garbage_collection() -> None:
+def test_a_worker_process_keeps_what_is_loaded_out_of_garbage_collection_and_collects_seldom() -> None:
+    before = gc.get_threshold()
     try:
         worker_process_init.send(None)
         assert gc.get_freeze_count() > 10_000
+        assert gc.get_threshold()[0] > 10 * before[0]
     finally:
         gc.unfreeze()
+        gc.set_threshold(*before)

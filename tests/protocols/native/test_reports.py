@@ -150,6 +150,15 @@ def test_own_channels_are_called_as_the_link_has_said() -> None:
     }
 
 
+def test_what_own_channels_are_measured_in_comes_with_their_readings() -> None:
+    told = [(128, "lid_angle_deg", "°"), (129, "weight", "斤"), (130, "lid_open", "")]
+    names = body("describe", channels=[{"channel": channel, "name": name, "unit": unit} for channel, name, unit in told])
+    message = only(readings(moment(NOON, reading(128, "i8", 1), reading(130, "true"), reading(2, "i8", 9))))
+    report = NATIVE.decode(message._replace(head=message.head + names)).reports[0]
+    assert report.values == {"lid_angle_deg": 1, "lid_open": True, "temperature_c": 9}
+    assert report.units == {"lid_angle_deg": "°"}
+
+
 @pytest.mark.parametrize(
     ("entries", "path"),
     [
