@@ -26,6 +26,7 @@ STORE_COMMANDS = {
     "alarms": "List alarms, acknowledge and close them.",
     "quarantine": "Show messages that could not be decoded.",
     "media": "List photos and other files of devices, and copy one out.",
+    "audit": "Show who changed what, or write it as CSV.",
     "verify": "Compare a simulator's ledger with the database: lost, duplicated, stored.",
     "retention": "Delete what is older than retention_days now, or say what that is.",
     "migrate": "Bring the database's tables up to date.",

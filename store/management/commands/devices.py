@@ -7,13 +7,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.exceptions import ObjectDoesNotExist
 from django.core.management.base import CommandError, CommandParser
 
-from protocols.credential import SALT_BYTES, seal
-from store import queries
-from store.management.data_command import DataCommand, row_count
-from store.models import Device
+from store import devices, queries
+from store.devices import DeviceError
+from store.management.data_command import DataCommand, command_line_actor, row_count
 
 COLUMNS = ("protocol", "identity", "name", "is_enabled", "last_seen", "latitude", "longitude", "speed_kmh", "alarms")
 SHOWN = 1_000
@@ -49,6 +48,12 @@ class Command(DataCommand):
                 )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._handle(options)
+        except DeviceError as error:
+            raise CommandError(str(error)) from error
+
+    def _handle(self, options: dict[str, Any]) -> None:
         match options["action"]:
             case "add":
                 self._add(options["protocol"], options["identity"], options["name"])
@@ -67,27 +72,15 @@ class Command(DataCommand):
             self.stdout.write(f"{more} more are not shown: see --limit and --json.")
 
     def _add(self, protocol: str, identity: str, name: str) -> None:
-        if queries.device(protocol, identity):
-            raise CommandError(f"there is a device {protocol} {identity} already")
-        device = Device(protocol=protocol, identity=identity, name=name)
-        try:
-            device.full_clean()
-        except ValidationError as error:
-            raise CommandError("; ".join(f"{field}: {' '.join(texts)}" for field, texts in error.message_dict.items())) from error
-        device.save()
-        self.stdout.write(f"added {device}")
+        self.stdout.write(f"added {devices.add(protocol, identity, name, command_line_actor())}")
 
     def _set_enabled(self, protocol: str, identity: str, is_enabled: bool) -> None:
-        device = _device(protocol, identity)
-        device.is_enabled = is_enabled
-        device.save(update_fields=["is_enabled"])
+        device = devices.set_enabled(protocol, identity, is_enabled, command_line_actor())
         self.stdout.write(f"{'enabled' if is_enabled else 'disabled'} {device}")
 
     def _set_credential(self, protocol: str, identity: str, source: str | None, is_removed: bool) -> None:
-        device = _device(protocol, identity)
         credential = "" if is_removed else secrets.token_hex(NEW_CREDENTIAL_BYTES) if source is None else _first_line(source)
-        device.credential = seal(credential, secrets.token_bytes(SALT_BYTES)) if credential else ""
-        device.save(update_fields=["credential"])
+        device = devices.set_credential(protocol, identity, credential, command_line_actor())
         if is_removed:
             self.stdout.write(f"removed the credential of {device}")
         elif source is None:
@@ -95,14 +88,6 @@ class Command(DataCommand):
             self.stdout.write(credential)
         else:
             self.stdout.write(f"set the credential of {device}")
-
-
-def _device(protocol: str, identity: str) -> Device:
-    """Raises: CommandError"""
-    device = queries.device(protocol, identity)
-    if device is None:
-        raise CommandError(f"there is no device {protocol} {identity}: list them with devices")
-    return device
 
 
 def _first_line(source: str) -> str:
