@@ -22,6 +22,7 @@ from settings import Settings, SettingsError, load
 PASSED_ON: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names": [], "allow_extra_args": True}
 STORE_COMMANDS = {
     "devices": "List, add, disable and enable devices.",
+    "groups": "List groups of devices as a tree, and change it.",
     "reports": "Show the newest stored reports.",
     "alarms": "List alarms, acknowledge and close them.",
     "quarantine": "Show messages that could not be decoded.",

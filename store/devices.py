@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from protocols.credential import SALT_BYTES, seal
-from store import audit
+from store import audit, groups, tags
 from store.audit import Actor, Change
-from store.models import Device
+from store.groups import GroupError
+from store.models import Device, Group
+from store.tags import TagError
 
 
 class DeviceError(Exception):
@@ -63,6 +66,56 @@ def set_credential(protocol: str, identity: str, credential: str, actor: Actor) 
         device.save(update_fields=["credential"])
         audit.record(actor, [_change("device.credential", device, before, {"credential": credential_word(device)})])
     return device
+
+
+def move(protocol: str, identity: str, into: str, actor: Actor) -> Device:
+    """Put a device into a group; into none, out of the one it is in.
+
+    Raises: DeviceError if there is no such device or group.
+    """
+    with transaction.atomic():
+        device = _locked(protocol, identity)
+        group = held_group(into) if into else None
+        if device.group_id != (group and group.pk):
+            before = {"group": groups.titles([device.group])[device.group.pk] if device.group else ""}
+            device.group = group
+            device.save(update_fields=["group"])
+            audit.record(
+                actor, [_change("device.move", device, before, {"group": groups.titles([group])[group.pk] if group else ""})]
+            )
+    return device
+
+
+def held_group(title: str) -> Group:
+    """A group that is not removed before the transaction ends.
+
+    Raises: DeviceError if there is none.
+    """
+    try:
+        group = Group.objects.select_for_update(no_key=True, of=("self",)).filter(pk=groups.find(title).pk).first()
+    except GroupError as error:
+        raise DeviceError(str(error)) from error
+    if group is None:
+        raise DeviceError(f"group {title} has just been removed")
+    return group
+
+
+def tag(protocol: str, identity: str, added: Iterable[str], removed: Iterable[str], actor: Actor) -> list[str]:
+    """Mark a device with words and take others away; which it has now.
+
+    Raises: DeviceError if there is no such device, or a word is no tag.
+    """
+    with transaction.atomic():
+        device = _locked(protocol, identity)
+        before = tags.of([device])[device.pk]
+        try:
+            after = tags.checked({*before, *tags.checked(added)} - {word.lower() for word in removed})
+        except TagError as error:
+            raise DeviceError(str(error)) from error
+        if after != before:
+            tags.replace({device.pk: (before, after)})
+            audit.record(actor, [_change("device.tag", device, {"tags": before}, {"tags": after})])
+    return after
 
 
 def sealed(credential: str) -> str:

@@ -26,11 +26,13 @@ class Command(DataCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--limit", type=row_count, help=f"list so many at most (a table: {SHOWN}, JSON: all)")
-        actions = parser.add_subparsers(dest="action", title="actions", metavar="add | disable | enable | credential")
+        actions = parser.add_subparsers(dest="action", title="actions", metavar="add | disable | ...")
         for action, text in (
             ("add", "Add a device, for gateways that let in known ones only."),
             ("disable", "Refuse a device from now on. Its data stays."),
             ("enable", "Let a device in again."),
+            ("move", "Put a device into a group."),
+            ("tag", "Mark a device with words, or take some away."),
             ("credential", "Give a device a new credential, which it must show where admission is by credential. Printed once."),
         ):
             subparser = actions.add_parser(action, help=text, description=text)
@@ -38,6 +40,13 @@ class Command(DataCommand):
             subparser.add_argument("identity", metavar="IDENTITY", help="as the protocol gives it: see a listed device's")
             if action == "add":
                 subparser.add_argument("--name", default="", help="what people call it")
+            if action == "move":
+                subparser.add_argument(
+                    "group", metavar="GROUP", help='the way to it, North/Plant; "" takes it out of the one it is in'
+                )
+            if action == "tag":
+                subparser.add_argument("words", nargs="*", metavar="WORD", help="in lower case")
+                subparser.add_argument("--remove", action="append", default=[], metavar="WORD", help="take this one away")
             if action == "credential":
                 choice = subparser.add_mutually_exclusive_group()
                 choice.add_argument(
@@ -59,6 +68,11 @@ class Command(DataCommand):
                 self._add(options["protocol"], options["identity"], options["name"])
             case "enable" | "disable" as action:
                 self._set_enabled(options["protocol"], options["identity"], action == "enable")
+            case "move":
+                device = devices.move(options["protocol"], options["identity"], options["group"], command_line_actor())
+                self.stdout.write(f"moved {device}")
+            case "tag":
+                self._tag(**options)
             case "credential":
                 self._set_credential(options["protocol"], options["identity"], options["source"], options["remove"])
             case _:
@@ -77,6 +91,10 @@ class Command(DataCommand):
     def _set_enabled(self, protocol: str, identity: str, is_enabled: bool) -> None:
         device = devices.set_enabled(protocol, identity, is_enabled, command_line_actor())
         self.stdout.write(f"{'enabled' if is_enabled else 'disabled'} {device}")
+
+    def _tag(self, protocol: str, identity: str, words: list[str], remove: list[str], **_: Any) -> None:
+        tags = devices.tag(protocol, identity, words, remove, command_line_actor())
+        self.stdout.write(f"{protocol} {identity} has " + (", ".join(tags) or "no tags"))
 
     def _set_credential(self, protocol: str, identity: str, source: str | None, is_removed: bool) -> None:
         credential = "" if is_removed else secrets.token_hex(NEW_CREDENTIAL_BYTES) if source is None else _first_line(source)
