@@ -2,6 +2,7 @@
 
 - Each device has a state from the beginning, and its group stands in both: so that lists go by one table, whoever makes a
   device or moves it, and the writer need know nothing of groups.
+- What search goes by on SQLite follows the devices.
 - Entries of the audit stay as they are.
 
 They are taken away before a migration and made again after it, and not made by one: on SQLite Django alters a table by
@@ -14,8 +15,12 @@ from itertools import chain
 
 from django.db import connection, transaction
 
+from store import search
 from store.models import AuditEntry
+from store.search import WORDS
 
+_ADD_WORDS = f"INSERT INTO {WORDS} (rowid, name, identity) VALUES (NEW.id, NEW.name, NEW.identity)"
+_REMOVE_WORDS = f"INSERT INTO {WORDS} ({WORDS}, rowid, name, identity) VALUES ('delete', OLD.id, OLD.name, OLD.identity)"
 _POSTGRESQL: dict[tuple[str, str], tuple[str, ...]] = {
     ("store_device", "device_state"): (
         """
@@ -72,6 +77,28 @@ _SQLITE: dict[tuple[str, str], tuple[str, ...]] = {
         END
         """,
     ),
+    ("store_device", "device_words_added"): (
+        f"""
+        CREATE TRIGGER device_words_added AFTER INSERT ON store_device BEGIN
+            {_ADD_WORDS};
+        END
+        """,
+    ),
+    ("store_device", "device_words_changed"): (
+        f"""
+        CREATE TRIGGER device_words_changed AFTER UPDATE OF name, identity ON store_device BEGIN
+            {_REMOVE_WORDS};
+            {_ADD_WORDS};
+        END
+        """,
+    ),
+    ("store_device", "device_words_removed"): (
+        f"""
+        CREATE TRIGGER device_words_removed AFTER DELETE ON store_device BEGIN
+            {_REMOVE_WORDS};
+        END
+        """,
+    ),
     **{
         ("store_auditentry", f"audit_stays_{event.lower()}"): (
             f"""
@@ -108,6 +135,7 @@ def make() -> None:
     """Make those that are not there, if their tables are, and make up for what happened without them."""
     if AuditEntry._meta.db_table not in connection.introspection.table_names():
         return
+    search.prepare()
     there = _there()
     missing = [statements for (_, name), statements in _triggers().items() if name not in there]
     if not missing:
@@ -115,10 +143,15 @@ def make() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         for statement in (*chain.from_iterable(missing), _MISSING_STATES, _OTHER_GROUPS):
             cursor.execute(statement)
+    search.rebuild()
 
 
 def _triggers() -> dict[tuple[str, str], tuple[str, ...]]:
-    return _POSTGRESQL if connection.vendor == "postgresql" else _SQLITE
+    if connection.vendor == "postgresql":
+        return _POSTGRESQL
+    return (
+        _SQLITE if search.is_prepared() else {key: made for key, made in _SQLITE.items() if not key[1].startswith("device_words")}
+    )
 
 
 def _there() -> set[str]:

@@ -2,20 +2,25 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from django.core.exceptions import ObjectDoesNotExist
 from django.core.management.base import CommandError, CommandParser
 
-from store import devices, queries
+from store import devices, fleet, groups, tags
 from store.devices import DeviceError
+from store.fleet import BadKeyError, Order, Page, Wanted
+from store.groups import GroupError
 from store.management.data_command import DataCommand, command_line_actor, row_count
 
-COLUMNS = ("protocol", "identity", "name", "is_enabled", "last_seen", "latitude", "longitude", "speed_kmh", "alarms")
-SHOWN = 1_000
+COLUMNS = (
+    "protocol", "identity", "name", "group", "tags", "is_enabled", "last_seen", "latitude", "longitude", "speed_kmh", "alarms",
+)  # fmt: skip
+SHOWN = 50
+_STATE = (
+    "last_seen", "time", "position_time", "latitude", "longitude", "altitude_m", "speed_kmh", "course_deg", "values", "alarms",
+)  # fmt: skip
 NEW_CREDENTIAL_BYTES = 8
 """16 digits: terminals take codes of that length, and nobody guesses one."""
 
@@ -26,6 +31,18 @@ class Command(DataCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--limit", type=row_count, help=f"list so many at most (a table: {SHOWN}, JSON: all)")
+        parser.add_argument(
+            "--group", action="append", metavar="GROUP", help="in this one, as North/Plant, or below; may be repeated"
+        )
+        parser.add_argument("--tag", action="append", default=[], metavar="WORD", help="with this tag; if repeated, with all")
+        parser.add_argument(
+            "--search", default="", metavar="TEXT", help="with this in name or identity; below 3 letters, at its beginning"
+        )
+        parser.add_argument("--disabled", action="store_true", help="that may not come in")
+        parser.add_argument(
+            "--order", type=Order, choices=list(Order), default=Order.SEEN, help="seen: the last seen first; or name"
+        )
+        parser.add_argument("--after", default="", metavar="KEY", help="go on behind the device with this key, in the same order")
         actions = parser.add_subparsers(dest="action", title="actions", metavar="add | disable | ...")
         for action, text in (
             ("add", "Add a device, for gateways that let in known ones only."),
@@ -76,14 +93,21 @@ class Command(DataCommand):
             case "credential":
                 self._set_credential(options["protocol"], options["identity"], options["source"], options["remove"])
             case _:
-                self._list(options["limit"], options["is_json"])
+                self._list(options)
 
-    def _list(self, limit: int | None, is_json: bool) -> None:
-        if not is_json:
-            limit = limit or SHOWN
-        self.print_rows(islice(_rows(), limit), COLUMNS, is_json, "There are no devices yet.")
-        if not is_json and limit and (more := queries.devices().count() - limit) > 0:
-            self.stdout.write(f"{more} more are not shown: see --limit and --json.")
+    def _list(self, options: dict[str, Any]) -> None:
+        try:
+            in_groups = None if options["group"] is None else [groups.find(title) for title in options["group"]]
+            wanted = Wanted(in_groups, options["tag"], options["search"], False if options["disabled"] else None)
+            pages = fleet.pages(
+                wanted, options["order"], options["after"], options["limit"] or (None if options["is_json"] else SHOWN)
+            )
+            more: list[str] = []
+            self.print_rows(_rows(pages, more), COLUMNS, options["is_json"], "There are no such devices.")
+        except (GroupError, BadKeyError) as error:
+            raise CommandError(str(error)) from error
+        if more and more[-1] and not options["is_json"]:
+            self.stdout.write(f"There are more: --after {more[-1]}")
 
     def _add(self, protocol: str, identity: str, name: str) -> None:
         self.stdout.write(f"added {devices.add(protocol, identity, name, command_line_actor())}")
@@ -120,13 +144,13 @@ def _first_line(source: str) -> str:
     return credential
 
 
-def _rows() -> Iterator[dict[str, Any]]:
-    for device in queries.devices().iterator(chunk_size=2_000):
-        try:
-            state = device.state
-        except ObjectDoesNotExist:
-            state = None
-        row = {name: getattr(device, name) for name in ("protocol", "identity", "name", "is_enabled", "created_at")}
-        for name in ("last_seen", "time", "position_time", "latitude", "longitude", "altitude_m", "speed_kmh", "course_deg"):
-            row[name] = getattr(state, name, None)
-        yield row | {"values": state.values if state else {}, "alarms": state.alarms if state else []}
+def _rows(pages: Iterable[Page], more: list[str]) -> Iterator[dict[str, Any]]:
+    """The devices of some pages; after each, ``more`` has the key behind which it goes on, or an empty one."""
+    for page in pages:
+        found = [device for device, _ in page.rows]
+        marked, titles = tags.of(found), groups.titles(device.group for device in found if device.group)
+        for device, key in page.rows:
+            row = {name: getattr(device, name) for name in ("protocol", "identity", "name", "is_enabled", "created_at")}
+            row |= {name: getattr(device.state, name) for name in _STATE}
+            yield row | {"group": titles.get(device.group_id or 0, ""), "tags": marked[device.pk], "key": key}
+        more.append(page.next_key)
