@@ -21,7 +21,7 @@ from settings import Settings, SettingsError, load
 
 PASSED_ON: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names": [], "allow_extra_args": True}
 STORE_COMMANDS = {
-    "devices": "List, add, disable and enable devices.",
+    "devices": "List, add, change, import and export devices.",
     "groups": "List groups of devices as a tree, and change it.",
     "reports": "Show the newest stored reports.",
     "alarms": "List alarms, acknowledge and close them.",

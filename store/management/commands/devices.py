@@ -8,10 +8,11 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from store import devices, fleet, groups, tags
+from store import devices, fleet, groups, imports, tags
 from store.devices import DeviceError
 from store.fleet import BadKeyError, Order, Page, Wanted
 from store.groups import GroupError
+from store.management import device_files
 from store.management.data_command import DataCommand, command_line_actor, row_count
 
 COLUMNS = (
@@ -73,10 +74,19 @@ class Command(DataCommand):
                     "--remove", action="store_true", help="have it show none: where one is asked for it may not come in"
                 )
 
+        text = "Add and change devices by a CSV file; the same one again changes nothing. Exit status 1 if lines are bad."
+        subparser = actions.add_parser("import", help=text, description=f"{text} Columns: {', '.join(imports.COLUMNS)}.")
+        subparser.add_argument("path", type=Path, metavar="FILE")
+        subparser.add_argument("--dry-run", action="store_true", dest="is_dry", help="change nothing, say what would be done")
+        subparser.add_argument("--make-groups", action="store_true", dest="makes_groups", help="make groups that are not there")
+        text = "Write the listed devices as a CSV file for import, without credentials: devices --group North export FILE."
+        subparser = actions.add_parser("export", help=text, description=text)
+        subparser.add_argument("path", type=Path, nargs="?", metavar="FILE", help="a new one; standard output by default")
+
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             self._handle(options)
-        except DeviceError as error:
+        except (DeviceError, GroupError) as error:
             raise CommandError(str(error)) from error
 
     def _handle(self, options: dict[str, Any]) -> None:
@@ -88,6 +98,13 @@ class Command(DataCommand):
             case "move":
                 device = devices.move(options["protocol"], options["identity"], options["group"], command_line_actor())
                 self.stdout.write(f"moved {device}")
+            case "import":
+                names = ("is_dry", "makes_groups", "is_json")
+                device_files.import_file(
+                    options["path"], command_line_actor(), self.stdout, **{name: options[name] for name in names}
+                )
+            case "export":
+                device_files.export_file(options["path"], _wanted(options), self.stdout)
             case "tag":
                 self._tag(**options)
             case "credential":
@@ -97,14 +114,11 @@ class Command(DataCommand):
 
     def _list(self, options: dict[str, Any]) -> None:
         try:
-            in_groups = None if options["group"] is None else [groups.find(title) for title in options["group"]]
-            wanted = Wanted(in_groups, options["tag"], options["search"], False if options["disabled"] else None)
-            pages = fleet.pages(
-                wanted, options["order"], options["after"], options["limit"] or (None if options["is_json"] else SHOWN)
-            )
+            limit = options["limit"] or (None if options["is_json"] else SHOWN)
+            pages = fleet.pages(_wanted(options), options["order"], options["after"], limit)
             more: list[str] = []
             self.print_rows(_rows(pages, more), COLUMNS, options["is_json"], "There are no such devices.")
-        except (GroupError, BadKeyError) as error:
+        except BadKeyError as error:
             raise CommandError(str(error)) from error
         if more and more[-1] and not options["is_json"]:
             self.stdout.write(f"There are more: --after {more[-1]}")
@@ -130,6 +144,12 @@ class Command(DataCommand):
             self.stdout.write(credential)
         else:
             self.stdout.write(f"set the credential of {device}")
+
+
+def _wanted(options: dict[str, Any]) -> Wanted:
+    """Raises: GroupError"""
+    in_groups = None if options["group"] is None else [groups.find(title) for title in options["group"]]
+    return Wanted(in_groups, options["tag"], options["search"], False if options["disabled"] else None)
 
 
 def _first_line(source: str) -> str:
