@@ -23,7 +23,6 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from store import groups, search
 from store.json_text import plain_text
 from store.models import Device, Group, State, Tag
-from store.search import LEAST_WITHIN
 
 FEW = 1_000
 """Devices that are sorted at once, in about a millisecond."""
@@ -135,21 +134,16 @@ def _only(rows: QuerySet[_M], id: str, device: str, wanted: Wanted) -> QuerySet[
         rows = rows.filter(**{f"{device}is_enabled": wanted.is_enabled})
     for tag in wanted.tags:
         tagged = Tag.objects.filter(word=tag.lower())
-        few = _few(tagged, "device_id")
-        is_tagged = Q(Exists(tagged.filter(device_id=OuterRef(id)))) if few is None else Q(**{f"{id}__in": few})
-        rows = rows.filter(is_tagged)
+        ids = list(tagged.values_list("device_id", flat=True)[: FEW + 1])
+        rows = rows.filter(_among(ids, id, Q(Exists(tagged.filter(device_id=OuterRef(id))))))
     if text := plain_text(wanted.text.strip()):
-        few = _few(search.matching(text), "id")
-        how = "icontains" if len(text) >= LEAST_WITHIN else "istartswith"
-        has_text = Q(**{f"{device}name__{how}": text}) | Q(**{f"{device}identity__{how}": text})
-        rows = rows.filter(has_text if few is None else Q(**{f"{id}__in": few}))
+        rows = rows.filter(_among(search.matching(text, FEW + 1), id, search.has(text, device)))
     return rows
 
 
-def _few(found: QuerySet[Any], id: str) -> list[int] | None:
-    """The devices' ids, if they are few."""
-    ids = list(found.order_by().values_list(id, flat=True)[: FEW + 1])
-    return ids if len(ids) <= FEW else None
+def _among(ids: list[int], id: str, condition: Q) -> Q:
+    """Whether a row is of one of these devices, if they are few; else what they were found by."""
+    return Q(**{f"{id}__in": ids}) if len(ids) <= FEW else condition
 
 
 def _key(order: Order, place: _Place) -> str:

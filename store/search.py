@@ -11,8 +11,7 @@ from __future__ import annotations
 import logging
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Q, QuerySet
-from django.db.models.expressions import RawSQL
+from django.db.models import Q
 
 from store.models import Device
 
@@ -61,11 +60,17 @@ def is_prepared() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def matching(text: str) -> QuerySet[Device]:
-    """Devices that have the text in their name or identity, or, of a short one, begin with it; in either case of letters."""
-    if len(text) < LEAST_WITHIN:
-        return Device.objects.filter(Q(name__istartswith=text) | Q(identity__istartswith=text))
-    if connection.vendor == "sqlite" and is_prepared():
+def matching(text: str, most: int) -> list[int]:
+    """Ids of so many devices at most that have the text in their name or identity, in upper or lower case."""
+    if len(text) >= LEAST_WITHIN and connection.vendor == "sqlite" and is_prepared():
         quoted = '"' + text.replace('"', '""') + '"'
-        return Device.objects.filter(id__in=RawSQL(f"SELECT rowid FROM {WORDS} WHERE {WORDS} MATCH %s", [quoted]))
-    return Device.objects.filter(Q(name__icontains=text) | Q(identity__icontains=text))
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT rowid FROM {WORDS} WHERE {WORDS} MATCH %s LIMIT %s", [quoted, most])
+            return [id for (id,) in cursor.fetchall()]
+    return list(Device.objects.filter(has(text)).values_list("id", flat=True)[:most])
+
+
+def has(text: str, device: str = "") -> Q:
+    """Whether a device, to whose columns ``device`` leads, has the text in its name or identity; begins with it if it is short."""
+    how = "icontains" if len(text) >= LEAST_WITHIN else "istartswith"
+    return Q(**{f"{device}name__{how}": text}) | Q(**{f"{device}identity__{how}": text})
