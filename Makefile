@@ -37,9 +37,10 @@ test-kill: $(VENV)/dev ## the minute-long runs in which worker, gateway and Redi
 fuzz: $(VENV)/dev ## a million mutated frames through each protocol's decoder
 	for protocol in $(PROTOCOLS); do $(BIN)/python -m tests.fuzz $$protocol --count 1000000 || exit 1; done
 
-bench: $(VENV)/dev ## how fast: bodies, rows, the reactor and the gateway beside their rivals, and all of it end to end (14 minutes)
+bench: $(VENV)/dev ## how fast: bodies, rows, the reactor and the gateway beside their rivals, and all of it end to end (15 minutes)
 	$(BIN)/python -m bench.decode
 	$(BIN)/python -m bench.ingest
+	$(BIN)/python -m bench.fleet
 	$(BIN)/python -m bench.echo
 	$(BIN)/python -m bench.gateway
 	$(BIN)/python -m bench.endtoend --seconds 3

@@ -21,7 +21,8 @@ from settings import Settings, SettingsError, load
 
 PASSED_ON: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names": [], "allow_extra_args": True}
 STORE_COMMANDS = {
-    "devices": "List devices and whether they are online, add, disable and enable them.",
+    "devices": "List devices and whether they are online, add, change, import and export them.",
+    "groups": "List groups of devices as a tree, and change it.",
     "reports": "Show the newest stored reports.",
     "channels": "List what a device measures, set units and limits.",
     "alarms": "List alarms, acknowledge and close them.",
@@ -29,6 +30,7 @@ STORE_COMMANDS = {
     "quarantine": "Show messages that could not be decoded, and what is wrong with them; export or discard them.",
     "media": "List photos and other files of devices, and copy one out.",
     "files": "List files for devices, such as firmware, add one, offer one to devices, and see how far they are.",
+    "audit": "Show who changed what, or write it as CSV.",
     "verify": "Compare a simulator's ledger with the database: lost, duplicated, stored.",
     "retention": "Delete what is older than retention_days now, or say what that is.",
     "migrate": "Bring the database's tables up to date.",

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 
 from store import partitions
 
@@ -17,7 +18,22 @@ class StoreConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        pre_migrate.connect(_drop_triggers, sender=self)
+        post_migrate.connect(_make_triggers, sender=self)
         post_migrate.connect(_make_months_ahead, sender=self)
+
+
+def _drop_triggers(plan: Sequence[Any], **_: Any) -> None:
+    from store import triggers  # it needs the models, which are not there when this module is read
+
+    if plan:
+        triggers.drop()
+
+
+def _make_triggers(**_: Any) -> None:
+    from store import triggers
+
+    triggers.make()
 
 
 def _make_months_ahead(**_: Any) -> None:

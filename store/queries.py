@@ -21,11 +21,6 @@ class ReportDigest(NamedTuple):
     digest: bytes
 
 
-def devices() -> QuerySet[Device]:
-    """All devices with their states and presence, in the order of their names within their protocols."""
-    return Device.objects.select_related("state", "presence").order_by("protocol", "identity")
-
-
 def device(protocol: str, identity: str) -> Device | None:
     return Device.objects.filter(protocol=protocol, identity=identity).first()
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from getpass import getuser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -13,6 +15,8 @@ from django.db import DatabaseError, InterfaceError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from store.audit import Actor
 
 WIDTH_WITHOUT_TERMINAL = 200
 MOST_ROWS = 100_000
@@ -55,6 +59,18 @@ class DataCommand(BaseCommand):
             self.stdout.write(separator + json_line(row), ending="")
             separator = ",\n"
         self.stdout.write("]" if separator != "[" else "[]")
+
+
+def command_line_actor() -> Actor:
+    """Who runs this command, for the audit."""
+    return Actor(f"cli:{login_name()}")
+
+
+def login_name() -> str:
+    try:
+        return getuser()
+    except (KeyError, OSError):  # which of them depends on the Python: a container's user may have no name
+        return f"uid {os.getuid()}"
 
 
 def console() -> Console:

@@ -1,10 +1,20 @@
 """The tables, one module for each matter."""
 
 from store.models.alarms import ALARM_LENGTH, HANDLER_LENGTH, Alarm, AlarmReason, AlarmState
+from store.models.audit import ACTOR_LENGTH, SUBJECT_LENGTH, AuditEntry
 from store.models.channels import CHANNEL_LENGTH, LABEL_LENGTH, UNIT_LENGTH, Channel, ChannelKind
-from store.models.devices import CREDENTIAL_LENGTH, IDENTITY_LENGTH, PROTOCOL_LENGTH, Device
+from store.models.devices import (
+    CREDENTIAL_LENGTH,
+    DEVICE_NAME_LENGTH,
+    IDENTITY_LENGTH,
+    PROTOCOL_LENGTH,
+    TAG_LENGTH,
+    Device,
+    Tag,
+)
 from store.models.events import Event, EventKind
 from store.models.files import FILE_NAME_LENGTH, MAKER_LENGTH, Delivery, File
+from store.models.groups import GROUP_DEPTH, GROUP_LENGTH, STEP, Group
 from store.models.media import FILE_LENGTH, NAME_LENGTH, Media, MediaPiece
 from store.models.presence import (
     END_LENGTH,
@@ -20,16 +30,20 @@ from store.models.quarantine import DISCARDER_LENGTH, PATH_LENGTH, REASON_LENGTH
 from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, Position, Report, State
 
 __all__ = [
+    "ACTOR_LENGTH",
     "ALARM_LENGTH",
     "CAUSE_LENGTH",
     "CHANNEL_LENGTH",
     "CREDENTIAL_LENGTH",
+    "DEVICE_NAME_LENGTH",
     "DISCARDER_LENGTH",
     "END_LENGTH",
     "FILE_LENGTH",
     "FILE_NAME_LENGTH",
     "GATEWAY_LENGTH",
     "GATEWAY_LOST",
+    "GROUP_DEPTH",
+    "GROUP_LENGTH",
     "HANDLER_LENGTH",
     "IDENTITY_LENGTH",
     "KIND_LENGTH",
@@ -42,12 +56,16 @@ __all__ = [
     "PROTOCOL_LENGTH",
     "REASON_LENGTH",
     "RUN_LENGTH",
+    "STEP",
+    "SUBJECT_LENGTH",
+    "TAG_LENGTH",
     "UNIT_LENGTH",
     "UNKNOWN",
     "VERSION_LENGTH",
     "Alarm",
     "AlarmReason",
     "AlarmState",
+    "AuditEntry",
     "Channel",
     "ChannelKind",
     "Delivery",
@@ -55,6 +73,7 @@ __all__ = [
     "Event",
     "EventKind",
     "File",
+    "Group",
     "Media",
     "MediaPiece",
     "Position",
@@ -63,4 +82,5 @@ __all__ = [
     "QuarantineGroup",
     "Report",
     "State",
+    "Tag",
 ]

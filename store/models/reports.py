@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from store.models.devices import Device
+from store.models.groups import Group
 
 KIND_LENGTH = 64
 CAUSE_LENGTH = 64
@@ -55,9 +56,13 @@ class Report(Position):
 
 
 class State(Position):
-    """How a device stands: one row each, which never goes back in time."""
+    """How a device stands: one row each, made with the device, which never goes back in time."""
 
     device = models.OneToOneField(Device, on_delete=models.CASCADE, primary_key=True, related_name="state")
+    group = models.ForeignKey(
+        Group, on_delete=models.DO_NOTHING, null=True, related_name="+", db_index=False, db_constraint=False, editable=False
+    )
+    """The device's, kept so by :mod:`store.triggers`: it stands here too, for an index with the time to begin with it."""
     last_seen = models.DateTimeField(null=True)
     """When the newest message was received."""
     time = models.DateTimeField(null=True)
@@ -68,7 +73,10 @@ class State(Position):
     alarms = models.JSONField(default=list)
 
     class Meta:
-        indexes = (models.Index(fields=["last_seen", "device"], name="state_last_seen"),)
+        indexes = (
+            models.Index(fields=["last_seen", "device"], name="state_last_seen"),
+            models.Index(fields=["group", "last_seen", "device"], name="state_group_last_seen"),
+        )
 
     def __str__(self) -> str:
         return f"state of device {self.device_id}"

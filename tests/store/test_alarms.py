@@ -13,11 +13,13 @@ from protocols.message import Outcome
 from protocols.report import Report
 from store import handling, models
 from store.alarms import DeviceAlarm
+from store.audit import Actor
 from store.bulk import Incoming, write
 from store.models import Alarm, AlarmReason, AlarmState, Event, Quarantine
 from tests.records import NOON, anybody, incoming, minutes, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
+ANA = Actor("ana")
 
 
 def told(at: float, *alarms: str, identity: str = "1", received: float | None = None, **fields: Any) -> Incoming:
@@ -42,7 +44,7 @@ def _minute(time: datetime) -> float:
 
 
 def close() -> None:
-    handling.close(sos().pk, "ana", AlarmReason.FALSE)
+    handling.close(sos().pk, "ana", AlarmReason.FALSE, "", ANA)
 
 
 def test_an_alarm_is_opened_repeated_and_ended_by_what_the_device_says() -> None:
@@ -73,8 +75,8 @@ def test_what_happens_to_an_alarm_is_an_event_and_its_repeats_are_none(in_one_ba
             store(*part)
     assert events() == [("opened", 0), ("ended", 2), ("resumed", 3), ("ended", 5)]
     assert events("crash") == [("opened", 0), ("ended", 1)]
-    handling.acknowledge(sos().pk, "ana", "driver called")
-    handling.close(sos().pk, "bob", AlarmReason.REAL)
+    handling.acknowledge(sos().pk, "ana", "driver called", ANA)
+    handling.close(sos().pk, "bob", AlarmReason.REAL, "", ANA)
     store(told(6, "sos"), told(7, "sos"))
     assert sorted(events()[4:]) == [("acknowledged", -1), ("closed", -1), ("reopened", 6)]
     details = dict(Event.objects.filter(subject="sos").exclude(detail={}).values_list("kind", "detail"))
@@ -265,21 +267,24 @@ def _row(alarm: Alarm) -> tuple[object, ...]:
 def test_whoever_handles_an_alarm_first_is_the_one() -> None:
     store(told(0, "sos"))
     before = datetime.now(UTC)
-    handling.acknowledge(sos().pk, "ana", "driver called")
+    handling.acknowledge(sos().pk, "ana", "driver called", ANA)
     alarm = sos()
     assert (alarm.state, alarm.handled_by, alarm.note) == ("acknowledged", "ana", "driver called")
     assert alarm.handled_at is not None
     assert before <= alarm.handled_at <= datetime.now(UTC)
     with pytest.raises(handling.HandledError, match="by ana"):
-        handling.acknowledge(sos().pk, "bob", "")
-    handling.close(sos().pk, "bob", AlarmReason.REAL)
+        handling.acknowledge(sos().pk, "bob", "", ANA)
+    handling.close(sos().pk, "bob", AlarmReason.REAL, "", ANA)
     # Whoever closes it without a word leaves the one that is there.
     assert (sos().state, sos().handled_by, sos().note, sos().reason) == ("closed", "bob", "driver called", "real")
-    for handle in (lambda: handling.acknowledge(sos().pk, "eve", ""), lambda: handling.close(sos().pk, "eve", AlarmReason.TEST)):
+    for handle in (
+        lambda: handling.acknowledge(sos().pk, "eve", "", ANA),
+        lambda: handling.close(sos().pk, "eve", AlarmReason.TEST, "", ANA),
+    ):
         with pytest.raises(handling.HandledError, match="by bob"):
             handle()
     with pytest.raises(Alarm.DoesNotExist):
-        handling.acknowledge(sos().pk + 1, "eve", "")
+        handling.acknowledge(sos().pk + 1, "eve", "", ANA)
     assert sos().reason == "real"
 
 

@@ -36,7 +36,7 @@ def run_json(*words: str) -> Any:
 
 
 def test_devices_lists_devices_and_how_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "no devices" in run("devices")
+    assert "no such devices" in run("devices")
     assert run_json("devices") == []
     Device.objects.create(protocol="fake", identity="silent", name="Pump 7")
     sent = report(latitude=31.5, longitude=2.0, speed_kmh=62.0, values={"odometer_km": 5}, alarms=["sos"])
@@ -47,7 +47,9 @@ def test_devices_lists_devices_and_how_they_stand(capsys: pytest.CaptureFixture[
     loud, silent = run_json("devices")
     assert (loud["identity"], loud["last_seen"], loud["values"]) == ("loud", "2026-03-01T12:00:00+00:00", {"odometer_km": 5})
     assert (silent["identity"], silent["last_seen"], silent["values"], silent["is_enabled"]) == ("silent", None, {}, True)
-    assert "1 more are not shown" in run("devices", "--limit", "1")
+    assert f"There are more: --after {loud['key']}" in run("devices", "--limit", "1")
+    assert run_json("devices", "--after", loud["key"]) == [silent]
+    assert "more" not in run("devices", "--after", loud["key"])
 
 
 def test_devices_says_whether_they_are_here_since_when_and_why_not(

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from getpass import getuser
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from store import handling, queries
 from store.json_text import plain_text
-from store.management.data_command import DataCommand, row_count
+from store.management.data_command import DataCommand, command_line_actor, login_name, row_count
 from store.models import HANDLER_LENGTH, Alarm, AlarmReason
 
 COLUMNS = ("id", "state", "kind", "protocol", "identity", "times", "first_at", "last_at", "ongoing", "again", "handled_by", "note")
@@ -44,9 +43,13 @@ class Command(DataCommand):
                 self.print_rows(_rows(queries.alarms(options["limit"])), COLUMNS, options["is_json"], "There are no alarms.")
 
     def _handle_alarm(self, action: str, id: int, note: str, by: str, reason: str = "", **_: Any) -> None:
-        by, note = plain_text(by or getuser())[:HANDLER_LENGTH], plain_text(note)
+        by, note = plain_text(by or login_name())[:HANDLER_LENGTH], plain_text(note)
+        actor = command_line_actor()
         try:
-            alarm = handling.acknowledge(id, by, note) if action == "ack" else handling.close(id, by, AlarmReason(reason), note)
+            if action == "ack":
+                alarm = handling.acknowledge(id, by, note, actor)
+            else:
+                alarm = handling.close(id, by, AlarmReason(reason), note, actor)
         except Alarm.DoesNotExist as error:
             raise CommandError(f"there is no alarm {id}: list them with alarms") from error
         except handling.HandledError as error:
