@@ -20,6 +20,8 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from protocols.download import FileResult, FileStatus
+from store import audit
+from store.audit import Actor, Change
 from store.json_text import plain_text
 from store.models import IDENTITY_LENGTH, NAME_LENGTH, Delivery, Device, File
 from store.rows import is_name
@@ -46,7 +48,7 @@ class Noted(NamedTuple):
     fault: str
 
 
-def offer(file: File, devices: Iterable[Device], by: str, now: datetime) -> list[Delivery]:
+def offer(file: File, devices: Iterable[Device], by: str, now: datetime, actor: Actor) -> list[Delivery]:
     """Give a file to devices. One that is to get it already has one delivery of it; which is then given back.
 
     Raises: GoneError
@@ -55,8 +57,14 @@ def offer(file: File, devices: Iterable[Device], by: str, now: datetime) -> list
         raise GoneError
     wanted = list(devices)
     new = [Delivery(device=device, file=file, by=by, created_at=now, touched_at=now, due_at=now) for device in wanted]
-    Delivery.objects.bulk_create(new, ignore_conflicts=True, batch_size=500)
-    return list(_open().filter(file=file, device__in=wanted).order_by("id"))
+    known = _open().filter(file=file, device__in=wanted)
+    with transaction.atomic():
+        before = set(known.values_list("id", flat=True))
+        Delivery.objects.bulk_create(new, ignore_conflicts=True, batch_size=500)
+        offered = list(known.select_related("device").order_by("id"))
+        told = [_change("offer", each, {}, {"file": str(file)}) for each in offered if each.id not in before]
+        audit.record(actor, told)
+    return offered
 
 
 def cancel_all(file: File, reason: str, now: datetime) -> int:
@@ -66,9 +74,13 @@ def cancel_all(file: File, reason: str, now: datetime) -> int:
         return _end(_locked(ids), Delivery.State.CANCELLED, reason, now)
 
 
-def cancel(id: int, now: datetime) -> bool:
+def cancel(id: int, now: datetime, actor: Actor) -> bool:
     """End a delivery, if it has not ended; whether it had not."""
-    return bool(_end(_open().filter(id=id), Delivery.State.CANCELLED, "", now))
+    with transaction.atomic():
+        found = list(_locked([id]).select_related("device"))
+        _end(_open().filter(id__in=[each.id for each in found]), Delivery.State.CANCELLED, "", now)
+        audit.record(actor, [_change("cancel", each, {"state": each.state}, {"state": "cancelled"}) for each in found])
+    return bool(found)
 
 
 def settle(results: Sequence[tuple[int, FileResult]], now: datetime) -> None:
@@ -131,6 +143,10 @@ def seen(deliveries: Sequence[Delivery], now: datetime) -> None:
 def waiting(devices: Iterable[int]) -> set[int]:
     """Those of the devices that have something open."""
     return set(_open().filter(device_id__in=list(devices)).values_list("device_id", flat=True))
+
+
+def _change(what: str, delivery: Delivery, before: dict[str, str], after: dict[str, str]) -> Change:
+    return Change(f"delivery.{what}", delivery.id, str(delivery.device), before, after)
 
 
 def _open() -> QuerySet[Delivery]:

@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 from django.db import transaction
 
-from store import deliveries
+from store import audit, deliveries
+from store.audit import Actor, Change
 from store.media.filing import Room, check_room
 from store.media.folder import MediaFolder
 from store.models import File
@@ -25,7 +26,7 @@ class FileError(Exception):
     """A file cannot be taken in, with the reason."""
 
 
-def add(source: Path, folder: MediaFolder, room: Room, *, name: str, version: str, maker: str, by: str) -> File:
+def add(source: Path, folder: MediaFolder, room: Room, *, name: str, version: str, maker: str, by: str, actor: Actor) -> File:
     """Take a file in. One that was added before gets another number, and its bytes are there once.
 
     Raises: OSError of the disk; NoRoomError; FileError; django.core.exceptions.ValidationError for a text that is too long.
@@ -39,9 +40,10 @@ def add(source: Path, folder: MediaFolder, room: Room, *, name: str, version: st
             size, sha256, crc32 = _copied(found, copy)
         file = File(name=name, version=version, maker=maker, size=size, sha256=sha256, crc32=crc32, added_by=by)
         file.full_clean()
-        with folder.adding():
+        with folder.adding(), transaction.atomic():
             folder.put(path, file_path(folder, sha256))
             file.save()
+            audit.record(actor, [Change("file.add", file.id, str(file), {}, {"sha256": sha256, "size": size})])
     return file
 
 
@@ -49,7 +51,7 @@ def file_path(folder: MediaFolder, sha256: str) -> Path:
     return folder.path(sha256, EXTENSION)
 
 
-def remove(number: int, folder: MediaFolder) -> int:
+def remove(number: int, folder: MediaFolder, actor: Actor) -> int:
     """Remove a file's bytes, unless another one has the same, and cancel its open deliveries; how many those were.
 
     Idempotent. Raises: File.DoesNotExist
@@ -57,9 +59,11 @@ def remove(number: int, folder: MediaFolder) -> int:
     now = datetime.now(UTC)
     with folder.removing(), transaction.atomic():
         file = File.objects.select_for_update().get(id=number)
-        file.removed_at = file.removed_at or now
-        file.save(update_fields=["removed_at"])
         ended = deliveries.cancel_all(file, "the file was removed", now)
+        if file.removed_at is None:
+            file.removed_at = now
+            file.save(update_fields=["removed_at"])
+            audit.record(actor, [Change("file.remove", file.id, str(file), {}, {"cancelled": ended})])
         if not File.objects.filter(sha256=file.sha256, removed_at=None).exists():
             file_path(folder, file.sha256).unlink(missing_ok=True)
     return ended

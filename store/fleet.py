@@ -50,6 +50,8 @@ class Wanted:
     text: str = ""
     """In its name or identity; of a text with fewer than three letters, at the beginning of one."""
     is_enabled: bool | None = None
+    is_online: bool | None = None
+    """On a gateway, stale or not."""
 
 
 class Row(NamedTuple):
@@ -132,6 +134,9 @@ def _only(rows: QuerySet[_M], id: str, device: str, wanted: Wanted) -> QuerySet[
         rows = rows.filter(group=ids[0]) if len(ids) == 1 else rows.filter(group__in=ids)
     if wanted.is_enabled is not None:
         rows = rows.filter(**{f"{device}is_enabled": wanted.is_enabled})
+    if wanted.is_online is not None:
+        is_here = Q(**{f"{device}presence__is_online": True})
+        rows = rows.filter(is_here if wanted.is_online else ~is_here)
     for tag in wanted.tags:
         tagged = Tag.objects.filter(word=tag.lower())
         ids = list(tagged.values_list("device_id", flat=True)[: FEW + 1])

@@ -14,6 +14,8 @@ from django.db import transaction
 from django.db.models import Count, F, Max, Min
 from django.utils import timezone
 
+from store import audit
+from store.audit import Actor, Change
 from store.models import PATH_LENGTH, Quarantine, QuarantineGroup
 
 MOST_GROUPS = 10_000
@@ -123,17 +125,21 @@ def messages(group: int | None, limit: int) -> Iterator[Quarantine]:
     return found.order_by("-id")[:limit].iterator(chunk_size=ROWS_AT_ONCE)
 
 
-def discard(id: int, by: str, reason: str) -> int:
-    """Throw away what is in a group now, and note who did it and why; how many messages that were.
+def discard(id: int, by: str, reason: str, actor: Actor) -> int:
+    """Throw away what is in a group now, and note before that who does it and why; how many messages that were.
 
     What comes later stays, and the group is seen again. Each thousand is a transaction of its own.
     Raises: QuarantineGroup.DoesNotExist.
     """
-    QuarantineGroup.objects.get(pk=id)
-    newest = Quarantine.objects.filter(group=id).aggregate(Max("id"))["id__max"]
+    group = QuarantineGroup.objects.get(pk=id)
+    messages = Quarantine.objects.filter(group=id)
+    newest = messages.aggregate(Max("id"))["id__max"]
+    if newest is not None:
+        with transaction.atomic():
+            audit.record(actor, [Change("quarantine.discard", id, str(group), {"messages": messages.count()}, {})], note=reason)
     discarded = 0
     while newest is not None:
-        some = Quarantine.objects.filter(group=id, id__lte=newest).order_by("id").values_list("id", flat=True)[:ROWS_AT_ONCE]
+        some = messages.filter(id__lte=newest).order_by("id").values_list("id", flat=True)[:ROWS_AT_ONCE]
         with transaction.atomic():
             gone, _ = Quarantine.objects.filter(id__in=list(some)).delete()
             QuarantineGroup.objects.filter(pk=id).update(

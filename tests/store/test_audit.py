@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DatabaseError, transaction
 
+from protocols.report import DecodeError
 from store import audit, devices, triggers
 from store.audit import Actor, Change
 from store.bulk import write
 from store.csv_text import guarded, unguarded
-from store.models import AuditEntry, Device
+from store.models import AuditEntry, Delivery, Device, File
 from tests.records import anybody, incoming, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -60,6 +62,49 @@ def test_each_change_of_a_device_has_an_entry(monkeypatch: pytest.MonkeyPatch, t
     ]
     assert {entry["subject_id"] for entry in found} == {Device.objects.get().pk}
     assert "s3cret" not in json.dumps(found)
+
+
+def test_each_change_of_a_file_has_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IOTGW_MEDIA_FOLDER", str(tmp_path / "media"))
+    monkeypatch.setenv("IOTGW_MEDIA_SPARE_BYTES", "0")
+    (tmp_path / "image.bin").write_bytes(b"firmware")
+    run("devices", "add", "fake", "7")
+    run("files", "add", str(tmp_path / "image.bin"), "--name", "firmware", "--version", "2")
+    number = str(File.objects.get().id)
+    run("files", "offer", number, "fake", "7")
+    run("files", "offer", number, "fake", "7")
+    run("files", "cancel", str(Delivery.objects.get().id))
+    run("files", "offer", number, "fake", "7")
+    run("files", "remove", number)
+    run("files", "remove", number)
+    name = f"file {number} (firmware 2)"
+    assert [told(entry) for entry in reversed(entries()[:-1])] == [
+        ("file.add", name, {}, {"sha256": sha256(b"firmware").hexdigest(), "size": 8}),
+        ("delivery.offer", "fake 7", {}, {"file": name}),
+        ("delivery.cancel", "fake 7", {"state": "offered"}, {"state": "cancelled"}),
+        ("delivery.offer", "fake 7", {}, {"file": name}),
+        ("file.remove", name, {}, {"cancelled": 1}),
+    ]
+
+
+def test_a_change_of_a_channel_has_an_entry() -> None:
+    write([incoming(report(values={"oil_c": 81.5}))], is_open=anybody)
+    for _ in range(2):
+        run("channels", "fake", "013800138000", "oil_c", "--high", "90", "--unit", "C")
+    with pytest.raises(CommandError):
+        run("channels", "fake", "013800138000", "oil_c", "--low", "91")
+    (entry,) = entries()
+    after = {"high": 90.0, "unit": "C", "is_unit_set": True}
+    assert (entry["action"], entry["subject"], entry["after"]) == ("channel.change", "oil_c of fake 013800138000", after)
+    assert entry["before"] == {"high": None, "unit": "°C", "is_unit_set": False}
+
+
+def test_what_is_discarded_has_an_entry_that_says_why() -> None:
+    write([incoming(error=DecodeError("short", "items[2]", "1 byte is missing"))], is_open=anybody)
+    (group,) = json.loads(run("quarantine", "--groups", "--json"))
+    run("quarantine", "discard", str(group["group"]), "--reason", "a test bench")
+    (entry,) = entries()
+    assert (entry["action"], entry["before"], entry["note"]) == ("quarantine.discard", {"messages": 1}, "a test bench")
 
 
 def test_what_is_done_with_an_alarm_has_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,14 @@ from django.db import connection, transaction
 
 from protocols import FileResult, FileStatus
 from store import deliveries
+from store.audit import Actor
 from store.bulk import write
 from store.deliveries import LATER, GoneError, Noted
 from store.models import Delivery, Device, File, Report
 from tests.processes import wait_until
 from tests.records import NOON, anybody, incoming, minutes, report
+
+ME = Actor("me")
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
@@ -37,7 +40,7 @@ def device(identity: str = "1") -> Device:
 
 def handed(given: File, identity: str = "1") -> Delivery:
     """A delivery that was handed to a gateway."""
-    (delivery,) = deliveries.offer(given, [device(identity)], "me", now())
+    (delivery,) = deliveries.offer(given, [device(identity)], "me", now(), ME)
     deliveries.take_next("fake", [identity], now())
     return delivery
 
@@ -82,7 +85,7 @@ def test_what_is_not_stored_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_result_without_a_number_is_of_the_one_that_was_handed_out() -> None:
     handed(file("1"))
-    deliveries.offer(file("2"), [device()], "me", now())
+    deliveries.offer(file("2"), [device()], "me", now(), ME)
     say(DONE, DONE)
     assert states() == [("done", ""), ("offered", "")]
 
@@ -98,7 +101,7 @@ def test_what_is_said_of_a_file_that_is_not_under_way_changes_nothing() -> None:
     say(FileResult(given.id, FileStatus.DONE))
     say(FileResult(given.id, FileStatus.FAILED, "damaged"), at=1)
     assert states() == [("done", ""), ("offered", "")], "an end is an end"
-    deliveries.offer(given, [device()], "me", now())
+    deliveries.offer(given, [device()], "me", now(), ME)
     say(FileResult(given.id, FileStatus.DONE), at=2)
     assert states()[-1] == ("offered", ""), "nobody has had it yet"
 
@@ -123,19 +126,19 @@ def test_a_reason_is_text_that_a_column_takes() -> None:
 
 def test_a_device_has_a_file_once_at_a_time() -> None:
     given = file()
-    first = deliveries.offer(given, [device("1"), device("2")], "me", now())
-    again = deliveries.offer(given, [device("2"), device("3")], "me", now())
+    first = deliveries.offer(given, [device("1"), device("2")], "me", now(), ME)
+    again = deliveries.offer(given, [device("2"), device("3")], "me", now(), ME)
     assert (len(first), len(again), Delivery.objects.count()) == (2, 2, 3)
     assert first[1] == again[0]
-    assert deliveries.cancel(first[0].id, now())
-    assert not deliveries.cancel(first[0].id, now())
-    (anew,) = deliveries.offer(given, [device("1")], "me", now())
+    assert deliveries.cancel(first[0].id, now(), ME)
+    assert not deliveries.cancel(first[0].id, now(), ME)
+    (anew,) = deliveries.offer(given, [device("1")], "me", now(), ME)
     assert anew.id != first[0].id
 
 
 def test_a_file_that_was_removed_is_offered_to_nobody() -> None:
     with pytest.raises(GoneError):
-        deliveries.offer(file(removed_at=NOON), [device()], "me", now())
+        deliveries.offer(file(removed_at=NOON), [device()], "me", now(), ME)
 
 
 def test_with_its_device_a_delivery_goes() -> None:

@@ -15,11 +15,14 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from store import deliveries, files
+from store.audit import Actor
 from store.deliveries import Noted
 from store.media.filing import NoRoomError, Room
 from store.media.folder import MediaFolder
 from store.media.usage import used_bytes
 from store.models import Delivery, Device, File
+
+ME = Actor("me")
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
@@ -84,7 +87,7 @@ def test_quota_and_spare_room_count_for_it(root: Path, source: Path, monkeypatch
     with pytest.raises(CommandError, match="is not taken in: the media folder has its media_quota_bytes"):
         add(source)
     with pytest.raises(NoRoomError):
-        files.add(source, MediaFolder(root), Room(0, 1 << 60), name="n", version="v", maker="", by="")
+        files.add(source, MediaFolder(root), Room(0, 1 << 60), name="n", version="v", maker="", by="", actor=ME)
     assert File.objects.count() == len(there(root)) == 1
 
 
@@ -145,9 +148,9 @@ def test_what_it_cannot_do_it_says(root: Path, source: Path, tmp_path: Path, wor
     add(source, "removed")
     file, removed = File.objects.order_by("id")
     device = Device.objects.create(protocol="native", identity="a")
-    (ended,) = deliveries.offer(file, [device], "me", datetime.now(UTC))
-    deliveries.cancel(ended.id, datetime.now(UTC))
-    files.remove(removed.id, MediaFolder(root))
+    (ended,) = deliveries.offer(file, [device], "me", datetime.now(UTC), ME)
+    deliveries.cancel(ended.id, datetime.now(UTC), ME)
+    files.remove(removed.id, MediaFolder(root), ME)
     known: dict[str, Any] = {"file": file.id, "removed": removed.id, "ended": ended.id, "tmp": tmp_path, "source": source}
     with pytest.raises(CommandError, match=fault):
         run(*(word.format(**known) for word in words))

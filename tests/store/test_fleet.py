@@ -18,7 +18,7 @@ from store.audit import Actor
 from store.bulk import write
 from store.fleet import BadKeyError, Order, Wanted
 from store.json_text import plain_text
-from store.models import Device, State, Tag
+from store.models import Device, Presence, State, Tag
 from tests.records import NOON, anybody, incoming, minutes, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -254,6 +254,18 @@ def test_the_command_lists_what_is_wanted() -> None:
     assert [row["identity"] for row in json.loads(run("devices", "--disabled", "--json"))] == ["13800138001"]
     with pytest.raises(CommandError, match="no group South"):
         run("devices", "--group", "South")
+
+
+@pytest.mark.parametrize("order", Order)
+def test_who_is_online_is_told_by_presence(order: Order) -> None:
+    here, gone, _ = made("here", "gone", "never")
+    times = {"since": NOON, "gateway": "a", "run": "r", "epoch": 1}
+    for device, is_online in ((here, True), (gone, False)):
+        Presence.objects.create(device=device, is_online=is_online, **times)
+    assert set(listed(Wanted(is_online=True), order, 1)) == {"here"}
+    assert set(listed(Wanted(is_online=False), order, 1)) == {"gone", "never"}
+    assert [row["identity"] for row in json.loads(run("devices", "--online", "--json"))] == ["here"]
+    assert len(json.loads(run("devices", "--offline", "--json"))) == 2
 
 
 def test_a_list_of_all_goes_through_pages_and_asks_no_more_for_many_devices(monkeypatch: pytest.MonkeyPatch) -> None:

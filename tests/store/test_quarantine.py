@@ -7,10 +7,13 @@ from django.db import connection, transaction
 
 from protocols.report import DecodeError
 from store import quarantine
+from store.audit import Actor
 from store.bulk import write
 from store.models import Quarantine, QuarantineGroup
 from store.quarantine import GroupKey
 from tests.records import NOON, anybody, incoming, minutes
+
+ME = Actor("me")
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
@@ -124,18 +127,18 @@ def test_what_is_discarded_is_gone_with_a_word_why_and_what_comes_later_is_seen(
     for at in range(5):
         store(("value", "x"), ("value", "y"), at=at)
     group = QuarantineGroup.objects.get(path="x")
-    assert quarantine.discard(group.id, "ana", "a test bench") == 5
+    assert quarantine.discard(group.id, "ana", "a test bench", ME) == 5
     assert [row[1] for row in listed()] == ["y"]
     group.refresh_from_db()
     assert (group.discarded, group.discarded_by, group.reason) == (5, "ana", "a test bench")
-    assert quarantine.discard(group.id, "bo", "nothing there") == 0
+    assert quarantine.discard(group.id, "bo", "nothing there", ME) == 0
     store(("value", "x"), at=9)
     assert [(path, messages) for _, path, messages, *_ in listed()] == [("x", 1), ("y", 5)]
-    quarantine.discard(group.id, "ana", "again")
+    quarantine.discard(group.id, "ana", "again", ME)
     group.refresh_from_db()
     assert (group.discarded, group.reason) == (6, "again")
     with pytest.raises(QuarantineGroup.DoesNotExist):
-        quarantine.discard(group.id + 99, "ana", "")
+        quarantine.discard(group.id + 99, "ana", "", ME)
 
 
 def test_groups_that_two_make_at_once_are_made_once() -> None:

@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from protocols import FileResult, FileStatus
 from settings import Settings
 from store import deliveries
+from store.audit import Actor
 from store.deliveries import AGAIN, LATER, MOST_TRIES, RESULT_WAIT
 from store.files import add, remove
 from store.media.filing import Room
@@ -38,6 +39,7 @@ from tasks.contract import (
     unpack_files_waiting,
 )
 
+ME = Actor("me")
 FIRMWARE = bytes(range(256)) * 700
 
 
@@ -67,12 +69,12 @@ def file(database_url: str, folder: MediaFolder, tmp_path: Path) -> File:
 def added(folder: MediaFolder, tmp_path: Path, data: bytes, version: str = "2.0") -> File:
     path = tmp_path / "firmware"
     path.write_bytes(data)
-    return add(path, folder, Room(0, 0), name="firmware", version=version, maker="", by="me")
+    return add(path, folder, Room(0, 0), name="firmware", version=version, maker="", by="me", actor=ME)
 
 
 def offered(file: File, *identities: str, protocol: str = "native") -> list[Delivery]:
     devices = [Device.objects.get_or_create(protocol=protocol, identity=identity)[0] for identity in identities]
-    return deliveries.offer(file, devices, "me", datetime.now(UTC))
+    return deliveries.offer(file, devices, "me", datetime.now(UTC), ME)
 
 
 def ask(*identities: str) -> list[Shelved | None]:
@@ -90,7 +92,7 @@ def test_each_device_is_told_of_the_file_that_is_its_turn(file: File, folder: Me
     told = ask("b", "nobody", "a", "\0", "x" * 65)
     assert [one and one.offer.version for one in told] == ["2.0", None, "2.0", None, None]
     assert told[2] == Shelved((first.id, file.id, len(FIRMWARE), file.crc32, "firmware", "2.0", "", 0), file.sha256)
-    deliveries.cancel(first.id, datetime.now(UTC))
+    deliveries.cancel(first.id, datetime.now(UTC), ME)
     assert ask("a")[0].offer.version == "3.0"  # type: ignore[union-attr]
     assert pack_reply(Reply("call:a:1", told))
 
@@ -129,7 +131,7 @@ def test_slices_are_what_the_file_has(file: File, folder: MediaFolder) -> None:
     assert files.read_slice(file.sha256, SLICE_BYTES) == FIRMWARE[SLICE_BYTES:]
     assert files.read_slice(file.sha256, 10 * SLICE_BYTES) == b""
     assert len(pack_reply(Reply("call:a:1", FIRMWARE[:SLICE_BYTES]))) < REPLY_BYTES
-    remove(file.id, folder)
+    remove(file.id, folder, ME)
     assert files.read_slice(file.sha256, 0) is None
 
 
@@ -211,7 +213,7 @@ def test_what_has_ended_is_told_once_and_is_due_no_more(
     words(memory, "gw-1")
     (second,) = offered(newer, "a")
     for id, left in ((delivery.id, {b"native/a"}), (second.id, set())):
-        deliveries.cancel(id, datetime.now(UTC))
+        deliveries.cancel(id, datetime.now(UTC), ME)
         files.sweep()
         assert words(memory, "gw-1") == [["a"]]
         assert marked(memory) == left
@@ -247,7 +249,7 @@ def test_what_changes_during_a_sweep_is_seen_by_the_next(file: File) -> None:
     ask("b")
     now = datetime.now(UTC)
     found = deliveries.due(now, 10)
-    deliveries.cancel(ended.id, now + timedelta(microseconds=1))
+    deliveries.cancel(ended.id, now + timedelta(microseconds=1), ME)
     deliveries.settle([(busy.device_id, FileResult(file.id, FileStatus.LATER, "busy"))], now)
     deliveries.seen(found, now)
     assert [one.id for one in deliveries.due(now + timedelta(seconds=1), 10)] == [ended.id]

@@ -8,10 +8,10 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from store import queries
-from store.json_text import plain_text
+from store.channelsettings import ChannelError, change, channel
 from store.limits import Limits
-from store.management.data_command import DataCommand
-from store.models import LABEL_LENGTH, UNIT_LENGTH, Channel, ChannelKind, Device
+from store.management.data_command import DataCommand, command_line_actor
+from store.models import Device
 from store.readings import Reading, readings
 
 COLUMNS = ("name", "label", "value", "unit", "age", "beyond", "limits")
@@ -41,6 +41,12 @@ class Command(DataCommand):
         choice.add_argument("--show", action="store_false", default=None, dest="is_hidden", help="have it in lists again")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._handle(options)
+        except ChannelError as error:
+            raise CommandError(str(error)) from error
+
+    def _handle(self, options: dict[str, Any]) -> None:
         device = queries.device(options["protocol"], options["identity"])
         if device is None:
             raise CommandError(f"there is no device {options['protocol']} {options['identity']}: list them with devices")
@@ -52,39 +58,15 @@ class Command(DataCommand):
             return
         if name is None:
             raise CommandError("name the channel that is to be changed")
-        _change(_channel(device, name), changes)
+        change(device, name, changes, command_line_actor())
         self.stdout.write(f"changed {name} of {device}")
 
     def _list(self, device: Device, name: str | None, is_all: bool, is_json: bool) -> None:
         if name is not None:
-            _channel(device, name)
+            channel(device, name)
         found = [one for one in readings(device) if name in (None, one.channel.name)]
         shown = [one for one in found if is_all or name or not one.channel.is_hidden]
         self.print_rows(_rows(shown), COLUMNS, is_json, "It has reported no values yet." if not found else "All are hidden.")
-
-
-def _channel(device: Device, name: str) -> Channel:
-    """Raises: CommandError"""
-    channel = Channel.objects.filter(device=device, name=name).first()
-    if channel is None:
-        raise CommandError(f"{device} has reported no {plain_text(name)}: list what it has with channels")
-    return channel
-
-
-def _change(channel: Channel, changes: dict[str, Any]) -> None:
-    """Raises: CommandError"""
-    for field, longest in (("unit", UNIT_LENGTH), ("label", LABEL_LENGTH)):
-        if field in changes:
-            changes[field] = plain_text(changes[field])[:longest]
-    for field, value in changes.items():
-        setattr(channel, field, value)
-    if fault := channel.limits.fault:
-        raise CommandError(fault)
-    if channel.kind != ChannelKind.NUMBER and any(limit is not None for limit in channel.limits):
-        raise CommandError(f"{channel.name} is no number but {channel.kind}: it has no limits")
-    if "unit" in changes:
-        changes["is_unit_set"] = channel.is_unit_set = True
-    channel.save(update_fields=list(changes))
 
 
 def _limit(text: str) -> float | object:

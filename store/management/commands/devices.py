@@ -44,6 +44,13 @@ class Command(DataCommand):
             "--search", default="", metavar="TEXT", help="with this in name or identity; below 3 letters, at its beginning"
         )
         parser.add_argument("--disabled", action="store_true", help="that may not come in")
+        choice = parser.add_mutually_exclusive_group()
+        choice.add_argument(
+            "--online", action="store_true", default=None, dest="is_online", help="that are on a gateway, stale or not"
+        )
+        choice.add_argument(
+            "--offline", action="store_false", default=None, dest="is_online", help="that are on none, or never came"
+        )
         parser.add_argument(
             "--order", type=Order, choices=list(Order), default=Order.SEEN, help="seen: the last seen first; or name"
         )
@@ -154,7 +161,7 @@ class Command(DataCommand):
 def _wanted(options: dict[str, Any]) -> Wanted:
     """Raises: GroupError"""
     in_groups = None if options["group"] is None else [groups.find(title) for title in options["group"]]
-    return Wanted(in_groups, options["tag"], options["search"], False if options["disabled"] else None)
+    return Wanted(in_groups, options["tag"], options["search"], False if options["disabled"] else None, options["is_online"])
 
 
 def _first_line(source: str) -> str:

@@ -3,7 +3,6 @@ from __future__ import annotations
 from argparse import SUPPRESS
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from getpass import getuser
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from settings.load import load
 from store import deliveries, files, queries
 from store.json_text import plain_text
 from store.management.commands.media import row_id
-from store.management.data_command import DataCommand, row_count
+from store.management.data_command import DataCommand, command_line_actor, login_name, row_count
 from store.media.filing import NoRoomError, Room
 from store.media.folder import MediaFolder
 from store.models import HANDLER_LENGTH, Delivery, Device, File
@@ -75,7 +74,7 @@ class Command(DataCommand):
         room, folder = Room(settings.media_quota_bytes, settings.media_spare_bytes), MediaFolder(settings.effective_media_folder)
         told = {"name": plain_text(name), "version": plain_text(file_version), "maker": plain_text(maker), "by": _who(by)}
         try:
-            file = files.add(path, folder, room, **told)
+            file = files.add(path, folder, room, **told, actor=command_line_actor())
         except OSError as error:
             raise CommandError(f"{error.filename or path}: {error.strerror}") from error
         except (files.FileError, NoRoomError) as error:
@@ -90,14 +89,14 @@ class Command(DataCommand):
         if unknown := [identity for identity in identities if identity not in found]:
             raise CommandError(f"there is no device {protocol} {', '.join(unknown)}: list them with devices")
         try:
-            made = deliveries.offer(file, found.values(), by, datetime.now(UTC))
+            made = deliveries.offer(file, found.values(), by, datetime.now(UTC), command_line_actor())
         except deliveries.GoneError as error:
             raise CommandError(f"{file} was removed: add it again") from error
         for delivery in made:
             self.stdout.write(f"delivery {delivery.id} of {file} to {delivery.device}: {delivery.state}")
 
     def _cancel(self, id: int) -> None:
-        if deliveries.cancel(id, datetime.now(UTC)):
+        if deliveries.cancel(id, datetime.now(UTC), command_line_actor()):
             self.stdout.write(f"cancelled delivery {id}")
             return
         delivery = Delivery.objects.filter(id=id).first()
@@ -107,7 +106,7 @@ class Command(DataCommand):
 
     def _remove(self, number: int) -> None:
         file = _file(number)
-        ended = files.remove(number, MediaFolder(load().effective_media_folder))
+        ended = files.remove(number, MediaFolder(load().effective_media_folder), command_line_actor())
         self.stdout.write(f"removed {file}, cancelled {ended} deliveries")
 
 
@@ -117,7 +116,7 @@ def _action(actions: Any, name: str, text: str) -> CommandParser:
 
 
 def _who(name: str) -> str:
-    return plain_text(name or getuser())[:HANDLER_LENGTH]
+    return plain_text(name or login_name())[:HANDLER_LENGTH]
 
 
 def _file(number: int) -> File:

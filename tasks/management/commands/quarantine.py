@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from getpass import getuser
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -12,7 +11,7 @@ from protocols.registry import registered
 from settings.load import load
 from store import quarantine, queries
 from store.json_text import plain_text
-from store.management.data_command import MOST_ROWS, DataCommand, json_line, row_count
+from store.management.data_command import MOST_ROWS, DataCommand, command_line_actor, json_line, login_name, row_count
 from store.models import DISCARDER_LENGTH, REASON_LENGTH, Quarantine, QuarantineGroup
 from store.quarantine import GroupCount
 
@@ -71,7 +70,7 @@ class Command(DataCommand):
     def _discard(self, group: QuarantineGroup, reason: str, by: str) -> None:
         if not (reason := plain_text(reason).strip()[:REASON_LENGTH]):
             raise CommandError("say why: the messages are gone then")
-        count = quarantine.discard(group.id, plain_text(by or getuser())[:DISCARDER_LENGTH], reason)
+        count = quarantine.discard(group.id, plain_text(by or login_name())[:DISCARDER_LENGTH], reason, command_line_actor())
         self.stdout.write(f"discarded {count} {'message' if count == 1 else 'messages'} of {group}")
 
 

@@ -10,12 +10,15 @@ import pytest
 
 from settings import Settings
 from store import files
+from store.audit import Actor
 from store.media.filing import Room, file_media
 from store.media.folder import MediaFolder
 from store.media.removal import remove_unknown
 from store.models import Device, Media
 from tasks import media
 from tests.store.media.pictures import image, store, whole
+
+ME = Actor("me")
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
@@ -42,7 +45,7 @@ def test_files_of_a_deleted_device_go_and_others_stay(folder: MediaFolder, tmp_p
     shared = file_photo(folder, 500, "1")
     assert file_photo(folder, 500, "2").sha256 == shared.sha256
     (tmp_path / "firmware").write_bytes(b"firmware")
-    ours = files.add(tmp_path / "firmware", folder, Room(0, 0), name="firmware", version="1", maker="", by="")
+    ours = files.add(tmp_path / "firmware", folder, Room(0, 0), name="firmware", version="1", maker="", by="", actor=ME)
     Device.objects.get(identity="1").delete()
     assert gone.sha256 + ".jpg" in names(tmp_path)
     assert sum(remove_unknown(part, folder) for part in PARTS) == 2
