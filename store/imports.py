@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TextIO
 
 from django.db import transaction
@@ -190,7 +190,7 @@ def _load(lines: Sequence[Line], actor: Actor, note: str, is_dry: bool) -> Loade
             wishes.append(wish)
     new = sum(not wish.before for wish in wishes)
     if wishes and not is_dry:
-        _write(wishes, there, actor, note)
+        _write(wishes, actor, note)
     return Loaded(new, len(wishes) - new, len(lines) - len(wishes))
 
 
@@ -227,15 +227,20 @@ def _told(device: Device, group: str, words: list[str]) -> dict[str, Any]:
     return picture(device) | {"group": group, "tags": words}
 
 
-def _write(wishes: Sequence[_Wish], there: Mapping[DeviceKey, Device], actor: Actor, note: str) -> None:
+def _write(wishes: Sequence[_Wish], actor: Actor, note: str) -> None:
     held = _held_groups({wish.after["group"] for wish in wishes if wish.after["group"]})
     for wish in wishes:
         wish.device.group = held[wish.after["group"]] if wish.after["group"] else None
+    # New ones before any state is held, as workers add them: who waits for whom is never a ring. Those that somebody else
+    # adds meanwhile are found then, like the others.
+    devices = sorted((wish.device for wish in wishes), key=_key)
+    Device.objects.bulk_create(devices, ignore_conflicts=True)
+    there = _there([_key(device) for device in devices])
     # Their group is changed in their states too, whose locks workers take in this order.
     moved = [device.pk for wish in wishes if (device := there.get(_key(wish.device))) and device.group_id != wish.device.group_id]
     list(State.objects.select_for_update().filter(device_id__in=moved).order_by("device_id").values_list("device_id"))
     written = Device.objects.bulk_create(
-        sorted((wish.device for wish in wishes), key=_key),
+        devices,
         update_conflicts=True,
         unique_fields=["protocol", "identity"],
         update_fields=["name", "group", "is_enabled", "credential"],

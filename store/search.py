@@ -54,7 +54,9 @@ def rebuild() -> None:
 
 def is_prepared() -> bool:
     name = INDEX if connection.vendor == "postgresql" else WORDS
-    catalogue = "pg_class WHERE relname" if connection.vendor == "postgresql" else "sqlite_master WHERE name"
+    catalogue = (
+        "pg_class WHERE pg_table_is_visible(oid) AND relname" if connection.vendor == "postgresql" else "sqlite_master WHERE name"
+    )
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(*) FROM {catalogue} = %s", [name])
         return bool(cursor.fetchone()[0])

@@ -115,6 +115,7 @@ _SQLITE: dict[tuple[str, str], tuple[str, ...]] = {
 _MISSING_STATES = """
     INSERT INTO store_state (device_id, "values", alarms)
     SELECT id, '{}', '[]' FROM store_device d WHERE NOT EXISTS (SELECT 1 FROM store_state s WHERE s.device_id = d.id)
+    ON CONFLICT (device_id) DO NOTHING
 """
 _OTHER_GROUPS = """
     UPDATE store_state SET group_id = (SELECT d.group_id FROM store_device d WHERE d.id = device_id)
@@ -155,7 +156,11 @@ def _triggers() -> dict[tuple[str, str], tuple[str, ...]]:
 
 
 def _there() -> set[str]:
-    catalogue = "SELECT tgname FROM pg_trigger" if connection.vendor == "postgresql" else "SELECT name FROM sqlite_master"
+    catalogue = (
+        "SELECT tgname FROM pg_trigger WHERE pg_table_is_visible(tgrelid)"
+        if connection.vendor == "postgresql"
+        else "SELECT name FROM sqlite_master"
+    )
     with connection.cursor() as cursor:
         cursor.execute(catalogue)
         return {name for (name,) in cursor.fetchall()}

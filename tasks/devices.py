@@ -65,7 +65,12 @@ def _summary(device: Device) -> dict[str, Any]:
 def _last_dated(device: Device, last_seen: datetime) -> dict[str, Any] | None:
     # What brings no time of its own has that of its arrival.
     dated = device.reports.filter(time__gte=last_seen - CLOCK_OFF).exclude(time=F("received_at"))
-    report = dated.order_by("-received_at", "-id").first()
+    # Of a clock that is far ahead, the newest by its own time: it would be long to look through all that it has dated so.
+    found = (
+        dated.filter(time__lt=last_seen + CLOCK_OFF).order_by("-received_at", "-id").first(),
+        dated.filter(time__gte=last_seen + CLOCK_OFF).order_by("-time", "-id").first(),
+    )
+    report = max(filter(None, found), key=lambda each: each.received_at, default=None)
     if report is None:
         return None
     return {

@@ -137,7 +137,7 @@ _FIND_ALARMS = f"""
     WHERE id IN (
         SELECT id FROM store_alarm WHERE device_id = ANY(%s::bigint[])
         UNION ALL
-        SELECT id FROM store_alarm WHERE is_ongoing AND device_id IN (SELECT device_id FROM incoming_report)
+        SELECT id FROM store_alarm WHERE is_ongoing AND device_id = ANY(%s::bigint[])
     )
     ORDER BY device_id, kind
     FOR UPDATE
@@ -250,8 +250,8 @@ class PostgreSQLTables:
         self._cursor.execute(_WRITE_CHANNELS)
 
     def find_alarms(self, devices: Collection[int], told: Collection[int]) -> list[DeviceAlarm]:
-        """Only reports end alarms: the devices are read from those that were inserted, quicker than they are told again."""
-        self._cursor.execute(_FIND_ALARMS, [list(told)])
+        # Told once more, though the incoming reports have them: of a table that is always new, no plan is to be relied on.
+        self._cursor.execute(_FIND_ALARMS, [list(told), list(devices)])
         return [DeviceAlarm(*row) for row in self._cursor.fetchall()]
 
     def find_ended(self, alarms: Sequence[DeviceAlarm], until: datetime) -> list[tuple[DeviceAlarm, datetime]]:

@@ -169,10 +169,6 @@ def _state(row: Sequence[Any]) -> DeviceState:
     return DeviceState(*read)
 
 
-def _state_row(state: DeviceState) -> tuple[Any, ...]:
-    return tuple(_column(getattr(state, column)) for column in STATE_COLUMNS)
-
-
 def _read(column: Any) -> Any:
     return column.replace(tzinfo=UTC) if isinstance(column, datetime) else column
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from io import StringIO
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connection, transaction
+from django.db import transaction
 
 from store import audit, devices, groups, queries, triggers
 from store.audit import Actor
@@ -20,6 +19,7 @@ from store.groups import GroupError
 from store.models import GROUP_DEPTH, Device, Group, State, Tag
 from store.tags import TAGS_A_DEVICE
 from tests.records import anybody, incoming, report
+from tests.store.beside import Beside
 
 pytestmark = pytest.mark.usefixtures("database_url")
 ANA = Actor("ana")
@@ -204,6 +204,16 @@ def test_a_migration_makes_up_for_what_happens_without_triggers() -> None:
     assert list(states) == [("1", None, {}), ("2", "A", {}), ("3", None, {})]
 
 
+def test_a_state_that_a_worker_makes_meanwhile_keeps_no_trigger_from_being_made() -> None:
+    triggers.drop()
+    other, made = Beside(triggers.make), device("7")
+    with transaction.atomic():
+        State.objects.create(device=made)
+        other.start()
+    assert other.fault() is None
+    assert devices.add("fake", "8", "", ANA).state
+
+
 def test_a_device_is_tagged(capsys: pytest.CaptureFixture[str]) -> None:
     device("7")
     assert run("devices", "tag", "fake", "7", "Cold", "leased", "冷链") == "fake 7 has cold, leased, 冷链\n"
@@ -238,15 +248,6 @@ def test_where_a_device_cannot_go_is_said(words: list[str], fault: str) -> None:
     assert Device.objects.get().group is None
 
 
-def somebody_waits() -> bool:
-    """Whether another transaction waits for this one, as far as the database tells: on SQLite it waits to begin."""
-    if connection.vendor == "sqlite":
-        return True
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-        return bool(cursor.fetchone()[0])
-
-
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -260,26 +261,10 @@ def somebody_waits() -> bool:
 def test_of_two_changes_that_exclude_each_other_the_first_is_made(first: Callable[[], Any], second: Callable[[], Any]) -> None:
     add("A", "B")
     devices.add("fake", "7", "", ANA)
-    faults: list[Exception | None] = []
-
-    def try_second() -> None:
-        begun.set()
-        try:
-            second()
-            faults.append(None)
-        except Exception as fault:
-            faults.append(fault)
-        finally:
-            connection.close()
-
-    begun = threading.Event()
-    other = threading.Thread(target=try_second)
+    other = Beside(second)
     with transaction.atomic():
         first()
         other.start()
-        begun.wait()
-        while other.is_alive() and not somebody_waits():
-            pass
-    other.join()
-    assert isinstance(faults[0], (GroupError, devices.DeviceError)), faults
+    fault = other.fault()
+    assert isinstance(fault, (GroupError, devices.DeviceError)), fault
     assert whole()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import transaction
 
 from protocols.credential import fits
 from store import audit, devices, groups, imports
@@ -18,6 +19,7 @@ from store.bulk import write
 from store.fleet import Wanted
 from store.models import AuditEntry, Device, State, Tag
 from tests.records import anybody, incoming, report
+from tests.store.beside import Beside
 
 pytestmark = pytest.mark.usefixtures("database_url")
 ANA = Actor("ana")
@@ -54,6 +56,19 @@ def picture() -> list[tuple[Any, ...]]:
         (d.identity, d.name, d.group and d.group.name, sorted(tag.word for tag in d.tags.all()), bool(d.credential), d.is_enabled)
         for d in found
     ]
+
+
+def test_an_import_beside_a_batch_of_the_same_devices_waits_and_is_waited_for_but_not_in_a_ring(tmp_path: Path) -> None:
+    devices.add("fake", "1", "", ANA)
+    groups.add("North", ANA)
+    other = Beside(lambda: import_text(tmp_path, HEADER + "fake,1,,North,,,\nfake,2,,North,,,\n"))
+    with transaction.atomic():
+        # As a batch does it: devices, then states.
+        Device.objects.create(protocol="fake", identity="2")
+        other.start()
+        list(State.objects.select_for_update().order_by("device_id"))
+    assert other.fault() is None
+    assert list(State.objects.values_list("group__name", flat=True)) == ["North", "North"]
 
 
 def test_ten_thousand_lines_three_of_them_bad_land_in_their_groups_and_again_change_nothing(tmp_path: Path) -> None:
@@ -211,7 +226,7 @@ def test_a_device_that_a_worker_makes_meanwhile_is_taken_as_it_is(monkeypatch: p
 
     def miss(keys: Any) -> Any:
         found = there(keys)
-        Device.objects.create(protocol="fake", identity="1")
+        Device.objects.get_or_create(protocol="fake", identity="1")
         return found
 
     monkeypatch.setattr(imports, "_there", miss)
