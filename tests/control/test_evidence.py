@@ -92,6 +92,8 @@ def test_one_that_is_in_the_database_only_is_known(desk: Desk):
 
 
 def test_one_that_was_refused_is_told_with_why(desk: Desk):
+    # Nobody has let it in yet: of one with a session, what ends that would be told.
+    desk.house.directory.is_holding = True
     link, transport = desk.house.connect()
     desk.house.say(link, f"{PHONE} 1 hello")
     desk.house.gateway.refused(link, PHONE, "credential")
