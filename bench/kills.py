@@ -165,6 +165,7 @@ def main() -> None:
                     progress.update(task, description=f"{around}: {part}")
                     cells, is_well = row(stack, part, arguments, lambda: progress.advance(task))
                     table.add_row(str(around), *cells)
+                    progress.console.print(f"{around}:", *cells)
                     is_whole = is_whole and is_well
     Console(width=120).print(table)
     sys.exit(not is_whole)

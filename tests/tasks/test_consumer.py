@@ -13,6 +13,7 @@ import pytest
 import redis
 from click.testing import CliRunner
 from kombu import Connection, Queue
+from kombu.simple import SimpleQueue
 
 from iotgw.cli import main
 from tasks.celery import app
@@ -208,3 +209,20 @@ def test_every_task_has_its_time_limits_takes_no_pickle_and_is_acked_late() -> N
         assert task.acks_late, name
         assert task.max_retries == 2, name
     assert app.conf.accept_content == ["msgpack"]
+
+
+def test_a_task_that_outlives_its_connection_to_redis_is_left_to_come_again(redis_broker_url: str) -> None:
+    """What kombu raises of itself then, Celery takes for its own end."""
+    with Connection(redis_broker_url) as connection:
+        channel: Any = connection.default_channel
+        SimpleQueue(channel, "ingest").put("task")
+        message = SimpleQueue(channel, "ingest").get(timeout=5)
+        connection.transport.client = None
+        with pytest.raises(connection.connection_errors):
+            message.ack()
+        with pytest.raises(connection.connection_errors):
+            message.reject()
+        channel.qos.restore_unacked_once()
+        connection.transport.client = connection
+    with redis.Redis.from_url(redis_broker_url) as client:
+        assert client.hlen("unacked") == 1
