@@ -32,6 +32,10 @@ LATER = timedelta(minutes=1)
 """When a device that was busy is asked again."""
 RESULT_WAIT = timedelta(minutes=10)
 """How long the device's word is waited for after all has gone down: it may have to start anew first."""
+OVERTAKEN = timedelta(seconds=5)
+"""How much later than a device's word the note may come that all has gone down: they go by different queues."""
+EARLY = "the device says done, not all has gone down"
+"""The reason of a delivery of which that is said. Most often it is of the one before, said once more."""
 MOST_TRIES = 20
 """Offers of which nothing comes, before the device is taken for one that does not know what to do with them."""
 
@@ -83,12 +87,19 @@ def cancel(id: int, now: datetime, actor: Actor) -> bool:
     return bool(found)
 
 
-def settle(results: Sequence[tuple[int, FileResult]], now: datetime) -> None:
-    """Write down what devices, by their rows, say of files. What is said of a file that is not under way changes nothing."""
-    meant = [(delivery, result) for device, result in results if (delivery := _meant(device, result))]
+def settle(results: Iterable[tuple[int, FileResult]], now: datetime) -> None:
+    """Write down, in the transaction that is open, what devices, by their rows, say of files.
+
+    Of what a device says of a file the last counts. What is said of a file that is not under way changes nothing.
+    """
+    last = {(device, result.file): result for device, result in results}
+    handed = _handed({device for device, _ in last})
+    meant = [(delivery, result) for told, result in last.items() if (delivery := handed.get(told))]
     for delivery, result in sorted(meant, key=lambda told: told[0].id):
         told, reason = _open().filter(id=delivery.id), plain_text(result.reason)[:NAME_LENGTH]
         match result.status:
+            case FileStatus.DONE if result.file is None and delivery.sent_bytes < delivery.file.size:
+                told.update(reason=EARLY, touched_at=now)
             case FileStatus.DONE:
                 _end(told, Delivery.State.DONE, "", now, sent_bytes=delivery.file.size)
             case FileStatus.FAILED:
@@ -99,14 +110,16 @@ def settle(results: Sequence[tuple[int, FileResult]], now: datetime) -> None:
 
 def note(noted: Iterable[Noted], now: datetime) -> None:
     """Bring deliveries up to what gateways have seen of them. Idempotent, and in any order."""
-    for one in sorted(noted):
-        known = _open().filter(id=one.delivery)
-        if one.fault:
-            _end(known, Delivery.State.FAILED, plain_text(one.fault)[:NAME_LENGTH], now)
-            continue
-        known.filter(sent_bytes__lt=one.sent).update(
-            state=Delivery.State.FETCHING, reason="", sent_bytes=one.sent, tries=0, touched_at=now
-        )
+    told = {one.delivery: one for one in sorted(noted, key=lambda one: (bool(one.fault), one.sent))}
+    with transaction.atomic():
+        for delivery in _locked(told).select_related("file").order_by("id"):
+            known, one = _open().filter(id=delivery.id), told[delivery.id]
+            if one.fault:
+                _end(known, Delivery.State.FAILED, plain_text(one.fault)[:NAME_LENGTH], now)
+            elif delivery.sent_bytes < one.sent and one.sent >= delivery.file.size and _has_just_said_done(delivery, now):
+                _end(known, Delivery.State.DONE, "", now, sent_bytes=one.sent)
+            elif delivery.sent_bytes < one.sent:
+                known.update(state=Delivery.State.FETCHING, reason="", sent_bytes=one.sent, tries=0, touched_at=now)
 
 
 def take_next(protocol: str, identities: Iterable[str], now: datetime) -> dict[str, Delivery]:
@@ -153,12 +166,22 @@ def _open() -> QuerySet[Delivery]:
     return Delivery.objects.filter(state__in=Delivery.OPEN)
 
 
-def _meant(device: int, result: FileResult) -> Delivery | None:
-    """Which delivery a device speaks of: one that was handed to a gateway, and the first if it does not name its file."""
-    found = _open().filter(Q(tries__gt=0) | Q(sent_bytes__gt=0), device_id=device)
-    if result.file is not None:
-        found = found.filter(file_id=result.file)
-    return found.select_related("file").order_by("id").first()
+def _handed(devices: Iterable[int]) -> dict[tuple[int, int | None], Delivery]:
+    """Which deliveries devices may speak of, by device and file: those that were handed to a gateway.
+
+    Without a file the first of a device. They are kept from others until the transaction ends.
+    """
+    found = _open().filter(Q(tries__gt=0) | Q(sent_bytes__gt=0), device_id__in=list(devices))
+    by_file: dict[tuple[int, int | None], Delivery] = {}
+    for delivery in found.select_related("file").select_for_update(of=("self",)).order_by("id"):
+        for file in (None, delivery.file_id):
+            by_file.setdefault((delivery.device_id, file), delivery)
+    return by_file
+
+
+def _has_just_said_done(delivery: Delivery, now: datetime) -> bool:
+    """Whether its device has, since anything else was heard of it."""
+    return delivery.reason == EARLY and delivery.touched_at > now - OVERTAKEN
 
 
 def _locked(ids: Iterable[int]) -> QuerySet[Delivery]:

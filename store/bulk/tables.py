@@ -78,7 +78,7 @@ class Tables(Protocol):
     def insert_reports(self, reports: Iterable[NewReport]) -> set[ReportKey]:
         """Add reports, which are made as they are taken. One that is there already is left as it is.
 
-        Those with alarms that were not there are returned.
+        Those with alarms, or with a file's result, that were not there are returned; others of the same kinds may be, too.
         """
 
     def insert_quarantine(self, rows: Iterable[QuarantinedMessage]) -> None:

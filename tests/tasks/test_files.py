@@ -11,7 +11,7 @@ import msgpack
 import pytest
 import redis
 from celery.exceptions import Reject
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from protocols import FileResult, FileStatus
@@ -250,7 +250,8 @@ def test_what_changes_during_a_sweep_is_seen_by_the_next(file: File) -> None:
     now = datetime.now(UTC)
     found = deliveries.due(now, 10)
     deliveries.cancel(ended.id, now + timedelta(microseconds=1), ME)
-    deliveries.settle([(busy.device_id, FileResult(file.id, FileStatus.LATER, "busy"))], now)
+    with transaction.atomic():
+        deliveries.settle([(busy.device_id, FileResult(file.id, FileStatus.LATER, "busy"))], now)
     deliveries.seen(found, now)
     assert [one.id for one in deliveries.due(now + timedelta(seconds=1), 10)] == [ended.id]
     assert {one.id for one in deliveries.due(now + LATER, 10)} == {ended.id, busy.id}
