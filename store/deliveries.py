@@ -105,7 +105,8 @@ def settle(results: Iterable[tuple[int, FileResult]], now: datetime) -> None:
             case FileStatus.FAILED:
                 _end(told, Delivery.State.FAILED, reason, now)
             case FileStatus.LATER:
-                told.update(reason=reason, touched_at=now, due_at=now + LATER)
+                # Something has come of the offer, which stays one that was made.
+                told.update(reason=reason, touched_at=now, due_at=now + LATER, tries=1)
 
 
 def note(noted: Iterable[Noted], now: datetime) -> None:

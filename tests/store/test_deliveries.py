@@ -15,7 +15,7 @@ from protocols import FileResult, FileStatus
 from store import deliveries
 from store.audit import Actor
 from store.bulk import write
-from store.deliveries import EARLY, LATER, OVERTAKEN, GoneError, Noted
+from store.deliveries import EARLY, LATER, MOST_TRIES, OVERTAKEN, GoneError, Noted
 from store.models import Delivery, Device, File, Report
 from tests.processes import wait_until
 from tests.records import NOON, anybody, incoming, minutes, report
@@ -177,6 +177,14 @@ def test_a_device_that_is_busy_is_asked_again_later() -> None:
     assert before + LATER <= delivery.due_at <= now() + LATER
     deliveries.note([Noted(delivery.id, 10, "")], now())
     assert states() == [("fetching", "")]
+
+
+def test_however_often_a_device_is_busy_it_is_asked_again() -> None:
+    delivery = handed(file())
+    for minute in range(2 * MOST_TRIES):
+        say(FileResult(None, FileStatus.LATER, "busy"), at=minute)
+        assert deliveries.take_next("fake", ["1"], now()) == {"1": delivery}
+    assert states() == [("offered", "busy")]
 
 
 def test_a_reason_is_text_that_a_column_takes() -> None:
