@@ -57,12 +57,13 @@ def offer(file: File, devices: Iterable[Device], by: str, now: datetime, actor: 
 
     Raises: GoneError
     """
-    if file.removed_at is not None:
-        raise GoneError
-    wanted = list(devices)
+    # In one order, so that two who offer the same wait for each other and never in a ring.
+    wanted = sorted(devices, key=lambda device: device.id)
     new = [Delivery(device=device, file=file, by=by, created_at=now, touched_at=now, due_at=now) for device in wanted]
     known = _open().filter(file=file, device__in=wanted)
     with transaction.atomic():
+        if not File.objects.select_for_update(no_key=True).filter(id=file.id, removed_at=None):
+            raise GoneError
         before = set(known.values_list("id", flat=True))
         Delivery.objects.bulk_create(new, ignore_conflicts=True, batch_size=500)
         offered = list(known.select_related("device").order_by("id"))

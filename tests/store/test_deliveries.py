@@ -210,6 +210,21 @@ def test_a_file_that_was_removed_is_offered_to_nobody() -> None:
         deliveries.offer(file(removed_at=NOON), [device()], "me", now(), ME)
 
 
+def test_a_file_that_is_removed_meanwhile_is_offered_to_nobody() -> None:
+    given = file()
+    File.objects.update(removed_at=NOON)
+    with pytest.raises(GoneError):
+        deliveries.offer(given, [device()], "me", now(), ME)
+    assert not Delivery.objects.exists()
+
+
+def test_devices_get_a_file_in_one_order_whatever_they_are_told_in() -> None:
+    """So that two who offer the same wait for each other, and never in a ring."""
+    devices = [device(identity) for identity in "abc"]
+    deliveries.offer(file(), devices[::-1], "me", now(), ME)
+    assert list(Delivery.objects.order_by("id").values_list("device_id", flat=True)) == [each.id for each in devices]
+
+
 def test_with_its_device_a_delivery_goes() -> None:
     handed(file())
     device().delete()
