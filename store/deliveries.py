@@ -125,18 +125,25 @@ def note(noted: Iterable[Noted], now: datetime) -> None:
 
 
 def take_next(protocol: str, identities: Iterable[str], now: datetime) -> dict[str, Delivery]:
-    """By device, the delivery that is its turn now, for a gateway to offer. Of one that comes to nothing time and again, none."""
+    """By device, the delivery that is its turn now, for a gateway to offer. Of one that comes to nothing time and again, none.
+
+    One that :func:`is_awaited` is still its device's turn, though it is no offer: the device may ask for what it lacks.
+    """
     names = [identity for identity in identities if is_name(identity, IDENTITY_LENGTH)]
     found = _open().filter(device__protocol=protocol, device__identity__in=names)
     first: dict[str, Delivery] = {}
     for delivery in found.select_related("device", "file").order_by("id"):
         first.setdefault(delivery.device.identity, delivery)
-    taken = {identity: delivery for identity, delivery in first.items() if not _is_awaited(delivery, now)}
     with transaction.atomic():
-        rows = _locked(delivery.id for delivery in taken.values())
+        rows = _locked(delivery.id for delivery in first.values() if not is_awaited(delivery, now))
         rows.update(tries=F("tries") + 1)
         _end(rows.filter(tries__gt=MOST_TRIES), Delivery.State.FAILED, f"offered {MOST_TRIES} times, nothing came of it", now)
-    return {identity: delivery for identity, delivery in taken.items() if delivery.tries < MOST_TRIES}
+    return {identity: delivery for identity, delivery in first.items() if delivery.tries < MOST_TRIES}
+
+
+def is_awaited(delivery: Delivery, now: datetime) -> bool:
+    """Whether all of it has gone down, and the device may be about to say what became of it."""
+    return delivery.sent_bytes >= delivery.file.size and delivery.touched_at > now - RESULT_WAIT
 
 
 def due(now: datetime, limit: int) -> list[Delivery]:
@@ -198,8 +205,3 @@ def _locked(ids: Iterable[int]) -> QuerySet[Delivery]:
 
 def _end(deliveries: QuerySet[Delivery], state: Delivery.State, reason: str, now: datetime, **fields: int) -> int:
     return deliveries.update(state=state, reason=reason, ended_at=now, touched_at=now, due_at=now, **fields)
-
-
-def _is_awaited(delivery: Delivery, now: datetime) -> bool:
-    """Whether all of it has gone down, and the device may be about to say what became of it."""
-    return delivery.sent_bytes >= delivery.file.size and delivery.touched_at > now - RESULT_WAIT

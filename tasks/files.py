@@ -76,7 +76,7 @@ def next_offers(devices: list[Any]) -> list[Shelved | None]:
     now = datetime.now(UTC)
     with _database():
         turns = {protocol: deliveries.take_next(protocol, names, now) for protocol, names in identities.items()}
-    return [_shelved(turns[protocol].get(identity)) for protocol, identity in asked]
+    return [_shelved(turns[protocol].get(identity), now) for protocol, identity in asked]
 
 
 @app.task(name=SLICE_TASK, **_LIMITS)
@@ -158,12 +158,13 @@ def _tell(found: Sequence[Delivery]) -> None:
         post(gateway, FILES_FIELD, pack_files_waiting(told))
 
 
-def _shelved(delivery: Delivery | None) -> Shelved | None:
+def _shelved(delivery: Delivery | None, now: datetime) -> Shelved | None:
     if delivery is None:
         return None
     file = delivery.file
     # One of which all has gone down, and nothing came, begins anew.
-    sent = delivery.sent_bytes if delivery.sent_bytes < file.size else 0
+    is_in_vain = delivery.sent_bytes >= file.size and not deliveries.is_awaited(delivery, now)
+    sent = 0 if is_in_vain else delivery.sent_bytes
     offer = Offer(delivery.id, file.id, file.size, file.crc32, file.name, file.version, file.maker, sent)
     return Shelved(offer, file.sha256)
 
