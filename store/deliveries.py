@@ -6,7 +6,8 @@
                └────────── cancel ────────────┴─────▶ cancelled
 
 Whatever is to be told to a gateway goes by ``due_at``, in the transaction that changes the row, and a worker's sweep: so it
-is not lost between database and broker. A device gets one file at a time, the one first that was offered first.
+is not lost between database and broker. What is to be told at once has a ``due_at`` that is its ``touched_at``. A device gets one
+file at a time, the one first that was offered first.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, F, Q, QuerySet, When
 
 from protocols.download import FileResult, FileStatus
 from store import audit
@@ -147,8 +148,10 @@ def is_awaited(delivery: Delivery, now: datetime) -> bool:
 
 
 def due(now: datetime, limit: int) -> list[Delivery]:
-    """Deliveries that workers are to look at."""
-    return list(Delivery.objects.filter(due_at__lte=now).select_related("device", "file").order_by("due_at", "id")[:limit])
+    """Deliveries that workers are to look at: what has changed first, then what is only looked at again."""
+    found = Delivery.objects.filter(due_at__lte=now).select_related("device", "file")
+    is_old = Case(When(due_at=F("touched_at"), then=0), default=1)
+    return list(found.order_by(is_old, "due_at", "id")[:limit])
 
 
 def seen(deliveries: Sequence[Delivery], now: datetime) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from tasks.connection import redis
 from tasks.contract import (
     FILES_FIELD,
     FILES_SWEEP_TASK,
+    FILES_SWEEPING,
     FILES_WAITING,
     MEDIA_QUEUE,
     NOTE_TASK,
@@ -56,7 +58,9 @@ SOFT_TIME_LIMIT_SECONDS = 20
 """All of it takes milliseconds. Whoever asks has asked again by then."""
 TIME_LIMIT_SECONDS = 30
 SWEEP_SECONDS = 5
-DELIVERIES_A_SWEEP = 500
+LONGEST_SWEEP_SECONDS = 15.0
+"""One that finds more than it may tell at a time goes on for so long. What is left is the next one's."""
+DELIVERIES_A_TIME = 500
 _SHA256 = re.compile("[0-9a-f]{64}")
 _Checked = TypeVar("_Checked")
 _LIMITS: dict[str, Any] = {"soft_time_limit": SOFT_TIME_LIMIT_SECONDS, "time_limit": TIME_LIMIT_SECONDS}
@@ -116,16 +120,16 @@ def note(notes: list[Any]) -> None:
 def sweep() -> None:
     """Tell Redis and gateways what has changed of deliveries.
 
-    Idempotent, and several may run at once: whoever is told twice asks twice. Bounded by the number of deliveries a sweep,
-    and by the limits above. While database or Redis are away, what has changed stays due.
+    Idempotent; of several one does it, since who is told twice asks twice, and each question counts as an offer. Bounded by
+    :data:`LONGEST_SWEEP_SECONDS` and by the limits above. While database or Redis are away, what has changed stays due.
     """
     try:
-        now = datetime.now(UTC)
-        found = deliveries.due(now, DELIVERIES_A_SWEEP)
-        if found:
-            _refuse_where_none_are_carried(found, now)
-            _tell(found)
-            deliveries.seen(found, now)
+        # The limit ends whoever has it before it expires. After one that was killed nobody sweeps for so long.
+        if redis().set(FILES_SWEEPING, 1, nx=True, ex=TIME_LIMIT_SECONDS):
+            try:
+                _sweep(time.monotonic() + LONGEST_SWEEP_SECONDS)
+            finally:
+                redis().delete(FILES_SWEEPING)
     except (DatabaseError, InterfaceError, RedisError) as error:
         connection.close()
         log.error("files not announced, will try again", extra={"cause": f"{type(error).__name__}: {str(error).splitlines()[:1]}"})
@@ -134,9 +138,22 @@ def sweep() -> None:
         raise
 
 
+def _sweep(until: float) -> None:
+    while True:
+        now = datetime.now(UTC)
+        found = deliveries.due(now, DELIVERIES_A_TIME)
+        if found:
+            _refuse_where_none_are_carried(found, now)
+            _tell(found)
+            deliveries.seen(found, now)
+        if len(found) < DELIVERIES_A_TIME or time.monotonic() >= until:
+            return
+
+
 def _refuse_where_none_are_carried(found: Sequence[Delivery], now: datetime) -> None:
-    carry = {name for name, protocol in protocols.items() if isinstance(protocol.codec(), Carrier)}
-    in_vain = [delivery for delivery in found if delivery.device.protocol not in carry]
+    """Of a protocol that is unknown here another worker may know more."""
+    bare = {name for name, protocol in protocols.items() if not isinstance(protocol.codec(), Carrier)}
+    in_vain = [delivery for delivery in found if delivery.device.protocol in bare]
     faults = [Noted(delivery.id, 0, f"{delivery.device.protocol} devices take no files") for delivery in in_vain]
     deliveries.note(faults, now)
 
