@@ -18,9 +18,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from celery.exceptions import Reject
-from celery.signals import worker_ready
 from django.db import DatabaseError, InterfaceError, connection
-from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from protocols import Carrier, Offer
@@ -51,6 +49,7 @@ from tasks.contract import (
     route_field,
 )
 from tasks.mailboxes import post
+from tasks.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -205,16 +204,11 @@ def _database() -> Iterator[None]:
         raise
 
 
-@worker_ready.connect
-def _sweep_regularly(sender: Any, **_: Any) -> None:
-    """A worker that takes the queue asks for a sweep now and then."""
-    if MEDIA_QUEUE in sender.app.amqp.queues.consume_from:
-        _ask_for_sweep()
-        sender.timer.call_repeatedly(SWEEP_SECONDS, _ask_for_sweep)
+class FilesTurn(Turn):
+    task = sweep
+    seconds = SWEEP_SECONDS
+    matter = "sweep of files"
+    queue = MEDIA_QUEUE
 
 
-def _ask_for_sweep() -> None:
-    try:
-        app.send_task(FILES_SWEEP_TASK, retry=False, expires=SWEEP_SECONDS)
-    except (OperationalError, OSError) as error:
-        log.warning("no sweep of files asked for", extra={"cause": type(error).__name__})
+app.steps["consumer"].add(FilesTurn)
