@@ -140,7 +140,8 @@ def _admit(tables: Tables, keys: list[DeviceKey], is_open: Callable[[str], bool]
 
 
 def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, prepare: Prepare) -> dict[int, Outcome]:
-    """The rows of reports and quarantine, then states and alarms, which follow from them, and files of which they bring pieces.
+    """The rows of reports and quarantine, then what follows from them: states, files of which they bring pieces, channels,
+    alarms with their events, and deliveries of which they say what became.
 
     Messages are prepared while reports are inserted: the database takes in some while the next are made.
     """
