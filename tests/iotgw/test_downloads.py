@@ -364,11 +364,14 @@ def test_what_a_terminal_lacks_it_gets_while_its_word_is_awaited(depot: FakeDepo
     assert depot.notes[-1] == DeliveryNote(3, len(FIRMWARE))
     transport.clear()
     depot.next["jt808", "13800138000"] = shelved(sent=len(FIRMWARE))
+    upgrades: dict[str, Any] = link._codec._upgrades  # type: ignore[attr-defined]
+    before = dict(upgrades)
     for wait in (1, SILENT_SECONDS + 1):
         house.pass_time(wait)
         house.gateway.downloads.look_again(FilesWaiting("jt808", "13800138000"))
         house.pass_time(1)
         assert transport.value() == b"", "it is not begun anew"
+        assert upgrades == before, "nor is what may be sent again counted anew"
         link.dataReceived(asked_again(7))
         assert FIRMWARE[6000:6900] in transport.value().replace(b"\x7d\x02", b"\x7e").replace(b"\x7d\x01", b"\x7d")
         transport.clear()
