@@ -178,11 +178,13 @@ class Downloads:
                 session.link.withdraw(session.identity)
             return
         is_same = held is not None and held.session is session and held.file.offer.delivery == file.offer.delivery
-        if held is not None and is_same and now - held.touched_at <= SILENT_SECONDS:
+        is_awaited = file.offer.is_awaited
+        if held is not None and is_same and (is_awaited or now - held.touched_at <= SILENT_SECONDS):
             return
         self._by_device[device] = Download(session, file, now, file.offer.sent)
-        self._statistics.count("downloads.offered")
-        log.debug("file offered", protocol=device[0], device=device[1], file=file.offer.file, sent=file.offer.sent)
+        if not is_awaited:
+            self._statistics.count("downloads.offered")
+            log.debug("file offered", protocol=device[0], device=device[1], file=file.offer.file, sent=file.offer.sent)
         fault = session.link.offer(session.head, file.offer)
         if fault:
             self._note(file.offer.delivery, fault=fault)

@@ -35,6 +35,11 @@ class Offer(NamedTuple):
     sent: int
     """Up to where its bytes have gone down before; 0 to begin anew."""
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether all has gone down: the device's word is waited for, and only what it asks for leaves."""
+        return self.sent >= self.size
+
 
 class FileStatus(StrEnum):
     """What a device says of a file."""
@@ -60,7 +65,7 @@ class Carrier(Protocol):
     """What a codec has beside the rest if files go down on its link. A file that is offered takes the place of the one before."""
 
     def offer(self, head: bytes, offer: Offer, now: float) -> Sequence[Event]:
-        """Begin, or go on, with a file for the device whose messages have a head like this.
+        """Begin, or go on, with a file for the device whose messages have a head like this; not with one that is awaited.
 
         Raises: ValueError when the device could not take it, with the reason.
         """

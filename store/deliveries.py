@@ -6,7 +6,8 @@
                └────────── cancel ────────────┴─────▶ cancelled
 
 Whatever is to be told to a gateway goes by ``due_at``, in the transaction that changes the row, and a worker's sweep: so it
-is not lost between database and broker. A device gets one file at a time, the one first that was offered first.
+is not lost between database and broker. What is to be told at once has a ``due_at`` that is its ``touched_at``. A device gets one
+file at a time, the one first that was offered first.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, F, Q, QuerySet, When
 
 from protocols.download import FileResult, FileStatus
 from store import audit
@@ -32,6 +33,10 @@ LATER = timedelta(minutes=1)
 """When a device that was busy is asked again."""
 RESULT_WAIT = timedelta(minutes=10)
 """How long the device's word is waited for after all has gone down: it may have to start anew first."""
+OVERTAKEN = timedelta(seconds=5)
+"""How much later than a device's word the note may come that all has gone down: they go by different queues."""
+EARLY = "the device says done, not all has gone down"
+"""The reason of a delivery of which that is said. Most often it is of the one before, said once more."""
 MOST_TRIES = 20
 """Offers of which nothing comes, before the device is taken for one that does not know what to do with them."""
 
@@ -53,12 +58,13 @@ def offer(file: File, devices: Iterable[Device], by: str, now: datetime, actor: 
 
     Raises: GoneError
     """
-    if file.removed_at is not None:
-        raise GoneError
-    wanted = list(devices)
+    # In one order, so that two who offer the same wait for each other and never in a ring.
+    wanted = sorted(devices, key=lambda device: device.id)
     new = [Delivery(device=device, file=file, by=by, created_at=now, touched_at=now, due_at=now) for device in wanted]
     known = _open().filter(file=file, device__in=wanted)
     with transaction.atomic():
+        if not File.objects.select_for_update(no_key=True).filter(id=file.id, removed_at=None):
+            raise GoneError
         before = set(known.values_list("id", flat=True))
         Delivery.objects.bulk_create(new, ignore_conflicts=True, batch_size=500)
         offered = list(known.select_related("device").order_by("id"))
@@ -83,50 +89,69 @@ def cancel(id: int, now: datetime, actor: Actor) -> bool:
     return bool(found)
 
 
-def settle(results: Sequence[tuple[int, FileResult]], now: datetime) -> None:
-    """Write down what devices, by their rows, say of files. What is said of a file that is not under way changes nothing."""
-    meant = [(delivery, result) for device, result in results if (delivery := _meant(device, result))]
+def settle(results: Iterable[tuple[int, FileResult]], now: datetime) -> None:
+    """Write down, in the transaction that is open, what devices, by their rows, say of files.
+
+    Of what a device says of a file the last counts. What is said of a file that is not under way changes nothing.
+    """
+    last = {(device, result.file): result for device, result in results}
+    handed = _handed({device for device, _ in last})
+    meant = [(delivery, result) for told, result in last.items() if (delivery := handed.get(told))]
     for delivery, result in sorted(meant, key=lambda told: told[0].id):
         told, reason = _open().filter(id=delivery.id), plain_text(result.reason)[:NAME_LENGTH]
         match result.status:
+            case FileStatus.DONE if result.file is None and delivery.sent_bytes < delivery.file.size:
+                told.update(reason=EARLY, touched_at=now)
             case FileStatus.DONE:
                 _end(told, Delivery.State.DONE, "", now, sent_bytes=delivery.file.size)
             case FileStatus.FAILED:
                 _end(told, Delivery.State.FAILED, reason, now)
             case FileStatus.LATER:
-                told.update(reason=reason, touched_at=now, due_at=now + LATER)
+                # Something has come of the offer, which stays one that was made.
+                told.update(reason=reason, touched_at=now, due_at=now + LATER, tries=1)
 
 
 def note(noted: Iterable[Noted], now: datetime) -> None:
     """Bring deliveries up to what gateways have seen of them. Idempotent, and in any order."""
-    for one in sorted(noted):
-        known = _open().filter(id=one.delivery)
-        if one.fault:
-            _end(known, Delivery.State.FAILED, plain_text(one.fault)[:NAME_LENGTH], now)
-            continue
-        known.filter(sent_bytes__lt=one.sent).update(
-            state=Delivery.State.FETCHING, reason="", sent_bytes=one.sent, tries=0, touched_at=now
-        )
+    told = {one.delivery: one for one in sorted(noted, key=lambda one: (bool(one.fault), one.sent))}
+    with transaction.atomic():
+        for delivery in _locked(told).select_related("file").order_by("id"):
+            known, one = _open().filter(id=delivery.id), told[delivery.id]
+            if one.fault:
+                _end(known, Delivery.State.FAILED, plain_text(one.fault)[:NAME_LENGTH], now)
+            elif delivery.sent_bytes < one.sent and one.sent >= delivery.file.size and _has_just_said_done(delivery, now):
+                _end(known, Delivery.State.DONE, "", now, sent_bytes=one.sent)
+            elif delivery.sent_bytes < one.sent:
+                known.update(state=Delivery.State.FETCHING, reason="", sent_bytes=one.sent, tries=0, touched_at=now)
 
 
 def take_next(protocol: str, identities: Iterable[str], now: datetime) -> dict[str, Delivery]:
-    """By device, the delivery that is its turn now, for a gateway to offer. Of one that comes to nothing time and again, none."""
+    """By device, the delivery that is its turn now, for a gateway to offer. Of one that comes to nothing time and again, none.
+
+    One that :func:`is_awaited` is still its device's turn, though it is no offer: the device may ask for what it lacks.
+    """
     names = [identity for identity in identities if is_name(identity, IDENTITY_LENGTH)]
     found = _open().filter(device__protocol=protocol, device__identity__in=names)
     first: dict[str, Delivery] = {}
     for delivery in found.select_related("device", "file").order_by("id"):
         first.setdefault(delivery.device.identity, delivery)
-    taken = {identity: delivery for identity, delivery in first.items() if not _is_awaited(delivery, now)}
     with transaction.atomic():
-        rows = _locked(delivery.id for delivery in taken.values())
+        rows = _locked(delivery.id for delivery in first.values() if not is_awaited(delivery, now))
         rows.update(tries=F("tries") + 1)
         _end(rows.filter(tries__gt=MOST_TRIES), Delivery.State.FAILED, f"offered {MOST_TRIES} times, nothing came of it", now)
-    return {identity: delivery for identity, delivery in taken.items() if delivery.tries < MOST_TRIES}
+    return {identity: delivery for identity, delivery in first.items() if delivery.tries < MOST_TRIES}
+
+
+def is_awaited(delivery: Delivery, now: datetime) -> bool:
+    """Whether all of it has gone down, and the device may be about to say what became of it."""
+    return delivery.sent_bytes >= delivery.file.size and delivery.touched_at > now - RESULT_WAIT
 
 
 def due(now: datetime, limit: int) -> list[Delivery]:
-    """Deliveries that workers are to look at."""
-    return list(Delivery.objects.filter(due_at__lte=now).select_related("device", "file").order_by("due_at", "id")[:limit])
+    """Deliveries that workers are to look at: what has changed first, then what is only looked at again."""
+    found = Delivery.objects.filter(due_at__lte=now).select_related("device", "file")
+    is_old = Case(When(due_at=F("touched_at"), then=0), default=1)
+    return list(found.order_by(is_old, "due_at", "id")[:limit])
 
 
 def seen(deliveries: Sequence[Delivery], now: datetime) -> None:
@@ -153,12 +178,22 @@ def _open() -> QuerySet[Delivery]:
     return Delivery.objects.filter(state__in=Delivery.OPEN)
 
 
-def _meant(device: int, result: FileResult) -> Delivery | None:
-    """Which delivery a device speaks of: one that was handed to a gateway, and the first if it does not name its file."""
-    found = _open().filter(Q(tries__gt=0) | Q(sent_bytes__gt=0), device_id=device)
-    if result.file is not None:
-        found = found.filter(file_id=result.file)
-    return found.select_related("file").order_by("id").first()
+def _handed(devices: Iterable[int]) -> dict[tuple[int, int | None], Delivery]:
+    """Which deliveries devices may speak of, by device and file: those that were handed to a gateway.
+
+    Without a file the first of a device. They are kept from others until the transaction ends.
+    """
+    found = _open().filter(Q(tries__gt=0) | Q(sent_bytes__gt=0), device_id__in=list(devices))
+    by_file: dict[tuple[int, int | None], Delivery] = {}
+    for delivery in found.select_related("file").select_for_update(of=("self",)).order_by("id"):
+        for file in (None, delivery.file_id):
+            by_file.setdefault((delivery.device_id, file), delivery)
+    return by_file
+
+
+def _has_just_said_done(delivery: Delivery, now: datetime) -> bool:
+    """Whether its device has, since anything else was heard of it."""
+    return delivery.reason == EARLY and delivery.touched_at > now - OVERTAKEN
 
 
 def _locked(ids: Iterable[int]) -> QuerySet[Delivery]:
@@ -173,8 +208,3 @@ def _locked(ids: Iterable[int]) -> QuerySet[Delivery]:
 
 def _end(deliveries: QuerySet[Delivery], state: Delivery.State, reason: str, now: datetime, **fields: int) -> int:
     return deliveries.update(state=state, reason=reason, ended_at=now, touched_at=now, due_at=now, **fields)
-
-
-def _is_awaited(delivery: Delivery, now: datetime) -> bool:
-    """Whether all of it has gone down, and the device may be about to say what became of it."""
-    return delivery.sent_bytes >= delivery.file.size and delivery.touched_at > now - RESULT_WAIT

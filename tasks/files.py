@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,9 +18,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from celery.exceptions import Reject
-from celery.signals import worker_ready
 from django.db import DatabaseError, InterfaceError, connection
-from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from protocols import Carrier, Offer
@@ -33,6 +32,7 @@ from tasks.connection import redis
 from tasks.contract import (
     FILES_FIELD,
     FILES_SWEEP_TASK,
+    FILES_SWEEPING,
     FILES_WAITING,
     MEDIA_QUEUE,
     NOTE_TASK,
@@ -49,6 +49,7 @@ from tasks.contract import (
     route_field,
 )
 from tasks.mailboxes import post
+from tasks.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,9 @@ SOFT_TIME_LIMIT_SECONDS = 20
 """All of it takes milliseconds. Whoever asks has asked again by then."""
 TIME_LIMIT_SECONDS = 30
 SWEEP_SECONDS = 5
-DELIVERIES_A_SWEEP = 500
+LONGEST_SWEEP_SECONDS = 15.0
+"""One that finds more than it may tell at a time goes on for so long. What is left is the next one's."""
+DELIVERIES_A_TIME = 500
 _SHA256 = re.compile("[0-9a-f]{64}")
 _Checked = TypeVar("_Checked")
 _LIMITS: dict[str, Any] = {"soft_time_limit": SOFT_TIME_LIMIT_SECONDS, "time_limit": TIME_LIMIT_SECONDS}
@@ -76,7 +79,7 @@ def next_offers(devices: list[Any]) -> list[Shelved | None]:
     now = datetime.now(UTC)
     with _database():
         turns = {protocol: deliveries.take_next(protocol, names, now) for protocol, names in identities.items()}
-    return [_shelved(turns[protocol].get(identity)) for protocol, identity in asked]
+    return [_shelved(turns[protocol].get(identity), now) for protocol, identity in asked]
 
 
 @app.task(name=SLICE_TASK, **_LIMITS)
@@ -116,16 +119,16 @@ def note(notes: list[Any]) -> None:
 def sweep() -> None:
     """Tell Redis and gateways what has changed of deliveries.
 
-    Idempotent, and several may run at once: whoever is told twice asks twice. Bounded by the number of deliveries a sweep,
-    and by the limits above. While database or Redis are away, what has changed stays due.
+    Idempotent; of several one does it, since who is told twice asks twice, and each question counts as an offer. Bounded by
+    :data:`LONGEST_SWEEP_SECONDS` and by the limits above. While database or Redis are away, what has changed stays due.
     """
     try:
-        now = datetime.now(UTC)
-        found = deliveries.due(now, DELIVERIES_A_SWEEP)
-        if found:
-            _refuse_where_none_are_carried(found, now)
-            _tell(found)
-            deliveries.seen(found, now)
+        # The limit ends whoever has it before it expires. After one that was killed nobody sweeps for so long.
+        if redis().set(FILES_SWEEPING, 1, nx=True, ex=TIME_LIMIT_SECONDS):
+            try:
+                _sweep(time.monotonic() + LONGEST_SWEEP_SECONDS)
+            finally:
+                redis().delete(FILES_SWEEPING)
     except (DatabaseError, InterfaceError, RedisError) as error:
         connection.close()
         log.error("files not announced, will try again", extra={"cause": f"{type(error).__name__}: {str(error).splitlines()[:1]}"})
@@ -134,9 +137,22 @@ def sweep() -> None:
         raise
 
 
+def _sweep(until: float) -> None:
+    while True:
+        now = datetime.now(UTC)
+        found = deliveries.due(now, DELIVERIES_A_TIME)
+        if found:
+            _refuse_where_none_are_carried(found, now)
+            _tell(found)
+            deliveries.seen(found, now)
+        if len(found) < DELIVERIES_A_TIME or time.monotonic() >= until:
+            return
+
+
 def _refuse_where_none_are_carried(found: Sequence[Delivery], now: datetime) -> None:
-    carry = {name for name, protocol in protocols.items() if isinstance(protocol.codec(), Carrier)}
-    in_vain = [delivery for delivery in found if delivery.device.protocol not in carry]
+    """Of a protocol that is unknown here another worker may know more."""
+    bare = {name for name, protocol in protocols.items() if not isinstance(protocol.codec(), Carrier)}
+    in_vain = [delivery for delivery in found if delivery.device.protocol in bare]
     faults = [Noted(delivery.id, 0, f"{delivery.device.protocol} devices take no files") for delivery in in_vain]
     deliveries.note(faults, now)
 
@@ -158,12 +174,13 @@ def _tell(found: Sequence[Delivery]) -> None:
         post(gateway, FILES_FIELD, pack_files_waiting(told))
 
 
-def _shelved(delivery: Delivery | None) -> Shelved | None:
+def _shelved(delivery: Delivery | None, now: datetime) -> Shelved | None:
     if delivery is None:
         return None
     file = delivery.file
     # One of which all has gone down, and nothing came, begins anew.
-    sent = delivery.sent_bytes if delivery.sent_bytes < file.size else 0
+    is_in_vain = delivery.sent_bytes >= file.size and not deliveries.is_awaited(delivery, now)
+    sent = 0 if is_in_vain else delivery.sent_bytes
     offer = Offer(delivery.id, file.id, file.size, file.crc32, file.name, file.version, file.maker, sent)
     return Shelved(offer, file.sha256)
 
@@ -187,16 +204,11 @@ def _database() -> Iterator[None]:
         raise
 
 
-@worker_ready.connect
-def _sweep_regularly(sender: Any, **_: Any) -> None:
-    """A worker that takes the queue asks for a sweep now and then."""
-    if MEDIA_QUEUE in sender.app.amqp.queues.consume_from:
-        _ask_for_sweep()
-        sender.timer.call_repeatedly(SWEEP_SECONDS, _ask_for_sweep)
+class FilesTurn(Turn):
+    task = sweep
+    seconds = SWEEP_SECONDS
+    matter = "sweep of files"
+    queue = MEDIA_QUEUE
 
 
-def _ask_for_sweep() -> None:
-    try:
-        app.send_task(FILES_SWEEP_TASK, retry=False, expires=SWEEP_SECONDS)
-    except (OperationalError, OSError) as error:
-        log.warning("no sweep of files asked for", extra={"cause": type(error).__name__})
+app.steps["consumer"].add(FilesTurn)

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery.exceptions import Reject
-from celery.signals import worker_ready
 from django.db import DatabaseError, InterfaceError, connection
 from kombu.exceptions import OperationalError
 
@@ -23,6 +22,7 @@ from store.media.removal import remove_before, remove_unknown
 from store.models import Media
 from tasks.celery import app, settings
 from tasks.contract import MEDIA_QUEUE, MEDIA_SWEEP_TASK, MEDIA_TASK
+from tasks.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -104,16 +104,11 @@ def _folder() -> MediaFolder:
     return MediaFolder(settings.effective_media_folder)
 
 
-@worker_ready.connect
-def _sweep_regularly(sender: Any, **_: Any) -> None:
-    """A worker that takes the queue asks for a sweep now and then: what is lost is found without anybody else."""
-    if MEDIA_QUEUE in sender.app.amqp.queues.consume_from:
-        _ask_for_sweep()
-        sender.timer.call_repeatedly(SWEEP_SECONDS, _ask_for_sweep)
+class MediaTurn(Turn):
+    task = sweep
+    seconds = SWEEP_SECONDS
+    matter = "sweep of media"
+    queue = MEDIA_QUEUE
 
 
-def _ask_for_sweep() -> None:
-    try:
-        app.send_task(MEDIA_SWEEP_TASK, retry=False, expires=SWEEP_SECONDS)
-    except (OperationalError, OSError) as error:
-        log.warning("no sweep of media asked for", extra={"cause": type(error).__name__})
+app.steps["consumer"].add(MediaTurn)

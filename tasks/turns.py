@@ -2,7 +2,7 @@
 
 worker ── the task ─▶ broker ─▶ one worker          when a worker starts, comes back to the broker, and again and again
 
-Each worker asks: the task itself has to see that one more finds nothing to do.
+Each worker asks, or each that takes the task's queue: the task itself has to see that one more finds nothing to do.
 """
 
 from __future__ import annotations
@@ -24,11 +24,15 @@ class Turn(bootsteps.StartStopStep):
     seconds: ClassVar[float]
     matter: ClassVar[str]
     """What the log calls it."""
+    queue: ClassVar[str] = ""
+    """Of workers only that take this one; empty: of all."""
     _entry: Any = None
 
     def start(self, consumer: Any) -> None:
         """Begin, or begin again: what the timer had before the broker went away, it may have forgotten."""
         self.stop(consumer)
+        if self.queue and self.queue not in consumer.app.amqp.queues.consume_from:
+            return
         self._ask()
         self._entry = consumer.timer.call_repeatedly(self.seconds, self._ask)
 
@@ -39,5 +43,5 @@ class Turn(bootsteps.StartStopStep):
     def _ask(self) -> None:
         try:
             self.task.apply_async(expires=self.seconds, retry=False)
-        except OperationalError as error:
+        except (OperationalError, OSError) as error:
             log.warning("%s not asked for, the broker is away", self.matter, extra={"cause": str(error)})

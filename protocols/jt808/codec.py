@@ -128,7 +128,7 @@ class JT808Codec:
         return self._reply(head, [Reply(id, body)])
 
     def offer(self, head: bytes, offer: Offer, now: float) -> Sequence[Event]:
-        """There is no message that offers: the file's first pieces leave.
+        """There is no message that offers: the file's first pieces leave, of one that is awaited those that are asked for.
 
         Raises: ValueError when 0x8108 has no place for it.
         """

@@ -70,7 +70,9 @@ class Upgrade:
         first = offer.delivery * _SPREAD % _SEQUENCES
         self._first = Header(UPGRADE_PACKAGE, asked.phone, first, version=asked.version, is_part=True, total=total)
         self._next = 1
-        if offer.sent:
+        if offer.is_awaited:
+            self._next = total + 1
+        elif offer.sent:
             self._next = (len(self._before) + offer.sent) // PIECE_BYTES + 1
         self._confirmed_by: int | None = None
         """The sequence whose confirmation lets the next pieces leave."""

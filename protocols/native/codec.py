@@ -141,6 +141,8 @@ class NativeCodec:
 
         Raises: ValueError when it could not read an offer as long as this one.
         """
+        if offer.is_awaited:
+            return []
         told = {name: getattr(offer, name) for name in ("file", "size", "crc32", "name", "version")}
         return [Send(self.send(head, OFFER, fill(OFFER_BODY, {**told, "extra": b""})))]
 

@@ -125,8 +125,8 @@ _INSERT_REPORTS = (
     "ORDER BY device_id, time, digest ON CONFLICT (device_id, time, digest) DO NOTHING"
 )
 _INSERT_REPORTS_AND_TELL = (
-    f"WITH added AS ({_INSERT_REPORTS} RETURNING device_id, time, digest, alarms) "
-    "SELECT device_id, time, digest FROM added WHERE alarms <> '[]'"
+    f"WITH added AS ({_INSERT_REPORTS} RETURNING device_id, time, digest, kind, alarms) "
+    "SELECT device_id, time, digest FROM added WHERE alarms <> '[]' OR kind = ANY(%s::text[])"
 )
 _WRITE_CHANNELS = (
     f"INSERT INTO store_channel AS c ({_quoted(CHANNEL_COLUMNS)}) SELECT {_quoted(CHANNEL_COLUMNS)} FROM incoming_channel "
@@ -205,6 +205,7 @@ class PostgreSQLTables:
 
     def insert_reports(self, reports: Iterable[NewReport]) -> set[ReportKey]:
         has_alarms = False
+        result_kinds: set[str] = set()
 
         def write(copy: Any) -> None:
             nonlocal has_alarms
@@ -212,12 +213,17 @@ class PostgreSQLTables:
             while some := list(islice(reports, ROWS_A_WRITE)):
                 copy.write(b"".join(binary.report_row(*report) for report in some))
                 has_alarms = has_alarms or any(new.report.alarms for new in some)
+                result_kinds.update(new.report.row.kind for new in some if new.report.file_result)
             copy.write(binary.TRAILER)
 
         reports = iter(reports)
         self._copy("incoming_report", {column: _TYPES.get(column, "text") for column in binary.COLUMNS}, write)
-        self._cursor.execute(_INSERT_REPORTS_AND_TELL if has_alarms else _INSERT_REPORTS)
-        return {ReportKey(device, time, bytes(digest)) for device, time, digest in self._cursor.fetchall()} if has_alarms else set()
+        if not has_alarms and not result_kinds:
+            self._cursor.execute(_INSERT_REPORTS)
+            return set()
+        # Its row does not tell that a report has a file's result, its kind nearly does.
+        self._cursor.execute(_INSERT_REPORTS_AND_TELL, [list(result_kinds)])
+        return {ReportKey(device, time, bytes(digest)) for device, time, digest in self._cursor.fetchall()}
 
     def insert_quarantine(self, rows: Iterable[QuarantinedMessage]) -> None:
         self._copy_rows("incoming_quarantine", QUARANTINE_COLUMNS, ((device, group, *row) for device, group, row in rows))

@@ -92,16 +92,16 @@ class SQLiteTables:
 
     def insert_reports(self, reports: Iterable[NewReport]) -> set[ReportKey]:
         rows: list[tuple[Any, ...]] = []
-        alarmed: list[tuple[ReportKey, tuple[Any, ...]]] = []
+        telling: list[tuple[ReportKey, tuple[Any, ...]]] = []
         for device, report, _ in reports:
             time, received_at, *rest = report.row
             row = (device, _time_text(time), _time_text(received_at), *rest)
-            if report.alarms:
-                alarmed.append((ReportKey(device, time, report.row.digest), row))
+            if report.alarms or report.file_result:
+                telling.append((ReportKey(device, time, report.row.digest), row))
             else:
                 rows.append(row)
         self._cursor.executemany(_INSERT_REPORT, rows)
-        return {key for key, row in alarmed if self._is_added(row)}
+        return {key for key, row in telling if self._is_added(row)}
 
     def _is_added(self, row: tuple[Any, ...]) -> bool:
         self._cursor.execute(_INSERT_REPORT, row)

@@ -65,8 +65,9 @@ class Tables(Protocol):
     """Writes inside the transaction that is open on its connection.
 
     Workers write the same devices at the same time. So that they wait for each other and never in a ring, each
-    takes its locks table by table in one order (devices, reports, groups of quarantine, quarantine, states, channels,
-    alarms, presence, events) and in each table in the order of its key.
+    takes its locks table by table in one order (devices, reports, groups of quarantine, quarantine, states, media and its
+    pieces, channels, alarms, presence, events, deliveries) and in each table in the order of its key. Media, groups of
+    quarantine and deliveries are written by modules of their own.
     """
 
     def find_devices(self, keys: Sequence[DeviceKey]) -> dict[DeviceKey, FoundDevice]:
@@ -78,7 +79,7 @@ class Tables(Protocol):
     def insert_reports(self, reports: Iterable[NewReport]) -> set[ReportKey]:
         """Add reports, which are made as they are taken. One that is there already is left as it is.
 
-        Those with alarms that were not there are returned.
+        Those with alarms, or with a file's result, that were not there are returned; others of the same kinds may be, too.
         """
 
     def insert_quarantine(self, rows: Iterable[QuarantinedMessage]) -> None:

@@ -140,7 +140,8 @@ def _admit(tables: Tables, keys: list[DeviceKey], is_open: Callable[[str], bool]
 
 
 def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, prepare: Prepare) -> dict[int, Outcome]:
-    """The rows of reports and quarantine, then states and alarms, which follow from them, and files of which they bring pieces.
+    """The rows of reports and quarantine, then what follows from them: states, files of which they bring pieces, channels,
+    alarms with their events, and deliveries of which they say what became.
 
     Messages are prepared while reports are inserted: the database takes in some while the next are made.
     """
@@ -150,7 +151,7 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
     quarantine: list[tuple[int, str, QuarantineRow]] = []
     outcomes: dict[int, Outcome] = {}
     pieces: list[PieceRow] = []
-    results: list[tuple[int, FileResult]] = []
+    results: dict[ReportKey, FileResult] = {}
     told = [(device, report) for device, arrival in admitted for report in arrival.incoming.decoded.reports if report.piece]
     refused = declined(told, rules.longest_file_bytes) if told else set()
 
@@ -166,7 +167,7 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
                 outcomes[arrival.place] = message.outcome
             for report in message.reports:
                 if report.file_result:
-                    results.append((device, report.file_result))
+                    results[ReportKey(device, report.row.time, report.row.digest)] = report.file_result
                 if report.piece:
                     key = file_key(device, report.piece, report.row.digest)
                     pieces.append(PieceRow(key, report.piece, report.row))
@@ -185,7 +186,9 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
     _add_channels(tables, rules.channels, by_device, admitted)
     _bring_alarms_forward(tables, by_device, added)
     if results:
-        deliveries.settle(results, datetime.now(UTC))
+        # A copy of what was stored before would be taken for word of the delivery that has come after.
+        news = [(key.device, result) for key, result in results.items() if key in added]
+        deliveries.settle(news, datetime.now(UTC))
     return outcomes
 
 

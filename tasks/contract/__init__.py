@@ -53,6 +53,7 @@ from tasks.contract.evidence import (
 from tasks.contract.files import (
     FILES_FIELD,
     FILES_SWEEP_TASK,
+    FILES_SWEEPING,
     FILES_WAITING,
     MOST_OFFERS,
     NOTE_TASK,
@@ -165,6 +166,7 @@ __all__ = [
     "EXCHANGE",
     "FACTS_FIELD",
     "FILES_FIELD",
+    "FILES_SWEEPING",
     "FILES_SWEEP_TASK",
     "FILES_WAITING",
     "FIRST_BYTES",

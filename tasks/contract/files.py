@@ -22,6 +22,8 @@ NOTE_TASK = "tasks.files.note"
 FILES_SWEEP_TASK = "tasks.files.sweep"
 FILES_WAITING = "iotgw:files"
 """The Redis set of devices for which a file waits, by :func:`tasks.contract.route_field`."""
+FILES_SWEEPING = "iotgw:files:sweeping"
+"""There while a worker tells what has changed."""
 FILES_FIELD = b"files"
 SLICE_BYTES = 128 * 1024
 """Of a file in one reply: as large as a mailbox can hold a few of, so that a task is worth its price."""

@@ -349,6 +349,54 @@ def test_pieces_of_a_terminal_s_file_leave_as_it_confirms_them(depot: FakeDepot)
     assert depot.notes[-1] == DeliveryNote(3, len(FIRMWARE))
 
 
+def asked_again(number: int) -> bytes:
+    """What a terminal says that lacks a piece of delivery 3."""
+    first = 3 * 0x9E37 % 65536
+    return jt808_up(0x0005, first.to_bytes(2, "big") + b"\x01" + number.to_bytes(2, "big"), phone="013800138000")
+
+
+def test_what_a_terminal_lacks_it_gets_while_its_word_is_awaited(depot: FakeDepot) -> None:
+    house = house_of(depot, JT808)
+    depot.next["jt808", "13800138000"] = shelved()
+    link, transport = house.connect()
+    link.dataReceived(jt808_up(0x0002, phone="013800138000"))
+    house.pass_time(60, step=0.5)
+    assert depot.notes[-1] == DeliveryNote(3, len(FIRMWARE))
+    transport.clear()
+    depot.next["jt808", "13800138000"] = shelved(sent=len(FIRMWARE))
+    upgrades: dict[str, Any] = link._codec._upgrades  # type: ignore[attr-defined]
+    before = dict(upgrades)
+    for wait in (1, SILENT_SECONDS + 1):
+        house.pass_time(wait)
+        house.gateway.downloads.look_again(FilesWaiting("jt808", "13800138000"))
+        house.pass_time(1)
+        assert transport.value() == b"", "it is not begun anew"
+        assert upgrades == before, "nor is what may be sent again counted anew"
+        link.dataReceived(asked_again(7))
+        assert FIRMWARE[6000:6900] in transport.value().replace(b"\x7d\x02", b"\x7e").replace(b"\x7d\x01", b"\x7d")
+        transport.clear()
+    again, transport = house.connect()
+    again.dataReceived(jt808_up(0x0002, phone="013800138000"))
+    house.pass_time(3)
+    assert transport.value() == b"", "none of its pieces"
+    again.dataReceived(asked_again(9))
+    assert len(transport.value()) > 1000
+    assert house.statistics["downloads.offered"] == 1
+
+
+def test_a_board_whose_word_is_awaited_is_offered_nothing_and_gets_what_it_asks_for(house: House, depot: FakeDepot) -> None:
+    depot.next["native", "board"] = shelved(sent=len(FIRMWARE))
+    board = Board(house)
+    house.pass_time(1)
+    assert board.heard() == []
+    assert board.ask(STEP) == [FIRMWARE[STEP : 2 * STEP]]
+    depot.next["native", "board"] = shelved()
+    house.pass_time(SILENT_SECONDS + 1)
+    house.gateway.downloads.look_again(FilesWaiting("native", "board"))
+    house.pass_time(1)
+    assert [kind for kind, _ in board.heard()] == [OFFER], "in vain: it is begun anew"
+
+
 def test_a_stopping_gateway_asks_nobody(house: House, depot: FakeDepot, board: Board) -> None:
     board.ask(0)
     board.ask(STEP)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from protocols import FileResult, FileStatus
 from store import deliveries
 from store.audit import Actor
 from store.bulk import write
-from store.deliveries import LATER, GoneError, Noted
+from store.deliveries import EARLY, LATER, MOST_TRIES, OVERTAKEN, GoneError, Noted
 from store.models import Delivery, Device, File, Report
 from tests.processes import wait_until
 from tests.records import NOON, anybody, incoming, minutes, report
@@ -42,6 +43,13 @@ def handed(given: File, identity: str = "1") -> Delivery:
     """A delivery that was handed to a gateway."""
     (delivery,) = deliveries.offer(given, [device(identity)], "me", now(), ME)
     deliveries.take_next("fake", [identity], now())
+    return delivery
+
+
+def fetched(given: File, identity: str = "1") -> Delivery:
+    """One of which all has gone down."""
+    delivery = handed(given, identity)
+    deliveries.note([Noted(delivery.id, given.size, "")], now())
     return delivery
 
 
@@ -84,9 +92,62 @@ def test_what_is_not_stored_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_result_without_a_number_is_of_the_one_that_was_handed_out() -> None:
-    handed(file("1"))
+    fetched(file("1"))
     deliveries.offer(file("2"), [device()], "me", now(), ME)
     say(DONE, DONE)
+    assert states() == [("done", ""), ("offered", "")]
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_a_second_copy_of_a_result_says_nothing_of_the_next_delivery(numbered: bool) -> None:
+    given = file("1")
+    status = FileStatus.FAILED if numbered else FileStatus.DONE
+    result = FileResult(given.id if numbered else None, status)
+    # With an alarm beside it, of a report that is told of either way.
+    other = report(b"place", NOON, alarms=["sos"])
+    fetched(given)
+    say(result)
+    following = given if numbered else file("2")
+    fetched(following)
+    write([incoming(other, identity="1")], is_open=anybody)
+    say(result)
+    assert [state for state, _ in states()] == [status, "fetching"]
+    say(result, at=1)
+    assert [state for state, _ in states()] == [status, status], "said anew"
+
+
+def test_a_result_without_a_number_ends_nothing_that_has_not_gone_down() -> None:
+    fetched(file("1"))
+    say(DONE)
+    following = handed(file("2"))
+    say(DONE, at=1)
+    assert states() == [("done", ""), ("offered", EARLY)], "said once more of the one before"
+    deliveries.note([Noted(following.id, 500, "")], now())
+    deliveries.note([Noted(following.id, 1000, "")], now())
+    assert states()[1] == ("fetching", "")
+    say(DONE, at=2)
+    assert states()[1] == ("done", "")
+
+
+@pytest.mark.parametrize(("late", "state"), [(timedelta(seconds=1), "done"), (OVERTAKEN + timedelta(seconds=1), "fetching")])
+def test_a_result_may_overtake_the_note_that_all_has_gone_down(late: timedelta, state: str) -> None:
+    delivery = handed(file())
+    deliveries.note([Noted(delivery.id, 900, "")], now())
+    say(DONE)
+    deliveries.note([Noted(delivery.id, 1000, "")], now() + late)
+    assert states() == [(state, "")]
+    assert Delivery.objects.get().sent_bytes == 1000
+
+
+def test_many_results_of_a_batch_are_one_question_and_the_last_of_a_file_counts() -> None:
+    one, two = file("1"), file("2")
+    handed(one)
+    handed(two)
+    unknown = [FileResult(1000 + number, FileStatus.DONE) for number in range(200)]
+    with CaptureQueriesContext(connection) as queries:
+        say(FileResult(one.id, FileStatus.LATER, "busy"), *unknown, FileResult(one.id, FileStatus.DONE))
+    asked = [query["sql"] for query in queries if "store_delivery" in query["sql"]]
+    assert len(asked) == 2, "which are meant, and the end of one"
     assert states() == [("done", ""), ("offered", "")]
 
 
@@ -94,8 +155,8 @@ def test_what_is_said_of_a_file_that_is_not_under_way_changes_nothing() -> None:
     given, other = file(), file("2")
     handed(given)
     handed(given, "2")
-    for result in (FileResult(other.id, FileStatus.DONE), FileResult(1 << 32, FileStatus.DONE)):
-        say(result)
+    for place, result in enumerate((FileResult(other.id, FileStatus.DONE), FileResult(1 << 32, FileStatus.DONE))):
+        say(result, at=-1 - place)
     say(FileResult(given.id, FileStatus.DONE), identity="3")
     assert states() == [("offered", "")] * 2
     say(FileResult(given.id, FileStatus.DONE))
@@ -116,6 +177,14 @@ def test_a_device_that_is_busy_is_asked_again_later() -> None:
     assert before + LATER <= delivery.due_at <= now() + LATER
     deliveries.note([Noted(delivery.id, 10, "")], now())
     assert states() == [("fetching", "")]
+
+
+def test_however_often_a_device_is_busy_it_is_asked_again() -> None:
+    delivery = handed(file())
+    for minute in range(2 * MOST_TRIES):
+        say(FileResult(None, FileStatus.LATER, "busy"), at=minute)
+        assert deliveries.take_next("fake", ["1"], now()) == {"1": delivery}
+    assert states() == [("offered", "busy")]
 
 
 def test_a_reason_is_text_that_a_column_takes() -> None:
@@ -139,6 +208,21 @@ def test_a_device_has_a_file_once_at_a_time() -> None:
 def test_a_file_that_was_removed_is_offered_to_nobody() -> None:
     with pytest.raises(GoneError):
         deliveries.offer(file(removed_at=NOON), [device()], "me", now(), ME)
+
+
+def test_a_file_that_is_removed_meanwhile_is_offered_to_nobody() -> None:
+    given = file()
+    File.objects.update(removed_at=NOON)
+    with pytest.raises(GoneError):
+        deliveries.offer(given, [device()], "me", now(), ME)
+    assert not Delivery.objects.exists()
+
+
+def test_devices_get_a_file_in_one_order_whatever_they_are_told_in() -> None:
+    """So that two who offer the same wait for each other, and never in a ring."""
+    devices = [device(identity) for identity in "abc"]
+    deliveries.offer(file(), devices[::-1], "me", now(), ME)
+    assert list(Delivery.objects.order_by("id").values_list("device_id", flat=True)) == [each.id for each in devices]
 
 
 def test_with_its_device_a_delivery_goes() -> None:

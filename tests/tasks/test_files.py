@@ -11,7 +11,7 @@ import msgpack
 import pytest
 import redis
 from celery.exceptions import Reject
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from protocols import FileResult, FileStatus
@@ -27,6 +27,7 @@ from tasks import connection as worker_connection
 from tasks import files
 from tasks.contract import (
     FILES_FIELD,
+    FILES_SWEEPING,
     FILES_WAITING,
     MOST_OFFERS,
     REPLY_BYTES,
@@ -110,7 +111,8 @@ def test_where_it_was_it_goes_on_and_when_all_has_gone_its_result_is_waited_for(
     files.note([[delivery.id, 5000, ""]])
     assert ask("a")[0].offer.sent == 5000  # type: ignore[union-attr]
     files.note([[delivery.id, file.size, ""]])
-    assert ask("a") == [None]
+    for _ in range(2 * MOST_TRIES):
+        assert ask("a")[0].offer[0::7] == (delivery.id, file.size)  # type: ignore[union-attr]
     Delivery.objects.update(touched_at=datetime.now(UTC) - RESULT_WAIT)
     assert ask("a")[0].offer.sent == 0, "anew"  # type: ignore[union-attr]
 
@@ -222,12 +224,60 @@ def test_what_has_ended_is_told_once_and_is_due_no_more(
 
 def test_protocols_without_a_way_down_are_told_so(file: File, memory: redis.Redis) -> None:
     offered(file, "1", protocol="gt06")
-    offered(file, "2", protocol="unknown")
     files.sweep()
     files.sweep()
-    reasons = list(Delivery.objects.order_by("id").values_list("state", "reason", "due_at"))
-    assert reasons == [("failed", "gt06 devices take no files", None), ("failed", "unknown devices take no files", None)]
+    assert (only().state, only().reason, only().due_at) == ("failed", "gt06 devices take no files", None)
     assert marked(memory) == set()
+
+
+def test_of_a_protocol_that_another_worker_may_have_nothing_fails(file: File, memory: redis.Redis) -> None:
+    offered(file, "1", protocol="unknown")
+    files.sweep()
+    assert only().state == "offered"
+    assert marked(memory) == {b"unknown/1"}
+
+
+def test_a_sweep_goes_on_while_there_is_more(file: File, memory: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "DELIVERIES_A_TIME", 3)
+    names = [f"{number}" for number in range(8)]
+    offered(file, *names)
+    files.sweep()
+    assert len(marked(memory)) == 8
+    memory.flushdb()
+    Delivery.objects.update(due_at=datetime.now(UTC))
+    monkeypatch.setattr(files, "LONGEST_SWEEP_SECONDS", 0.0)
+    files.sweep()
+    assert len(marked(memory)) == 3, "what is left is the next one's"
+
+
+def test_what_has_changed_is_told_before_what_is_only_looked_at_again(file: File) -> None:
+    old, new, ended = offered(file, "a", "b", "c")
+    now = datetime.now(UTC)
+    Delivery.objects.filter(id=old.id).update(due_at=now - 2 * AGAIN, touched_at=now - 3 * AGAIN)
+    deliveries.cancel(ended.id, now, ME)
+    assert [one.id for one in deliveries.due(now, 2)] == [new.id, ended.id]
+    assert [one.id for one in deliveries.due(now, 3)] == [new.id, ended.id, old.id]
+
+
+def test_one_sweep_runs_at_a_time(file: File, memory: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    offered(file, "a")
+    found: list[int] = []
+    due = deliveries.due
+
+    def look(now: datetime, limit: int) -> list[Delivery]:
+        found.append(limit)
+        files.sweep()
+        return due(now, limit)
+
+    monkeypatch.setattr(deliveries, "due", look)
+    files.sweep()
+    assert len(found) == 1
+    files.sweep()
+    assert len(found) == 2, "the next one may"
+    memory.set(FILES_SWEEPING, 1, ex=1)
+    files.sweep()
+    assert len(found) == 2
+    assert memory.ttl(FILES_SWEEPING) > 0, "it leaves another's alone"
 
 
 def test_while_redis_is_away_it_stays_due(file: File, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -250,7 +300,8 @@ def test_what_changes_during_a_sweep_is_seen_by_the_next(file: File) -> None:
     now = datetime.now(UTC)
     found = deliveries.due(now, 10)
     deliveries.cancel(ended.id, now + timedelta(microseconds=1), ME)
-    deliveries.settle([(busy.device_id, FileResult(file.id, FileStatus.LATER, "busy"))], now)
+    with transaction.atomic():
+        deliveries.settle([(busy.device_id, FileResult(file.id, FileStatus.LATER, "busy"))], now)
     deliveries.seen(found, now)
     assert [one.id for one in deliveries.due(now + timedelta(seconds=1), 10)] == [ended.id]
     assert {one.id for one in deliveries.due(now + LATER, 10)} == {ended.id, busy.id}

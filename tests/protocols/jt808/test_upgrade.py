@@ -212,6 +212,16 @@ def test_what_has_no_place_in_the_message_is_refused_with_its_reason() -> None:
     assert codec.deadline is None
 
 
+def test_of_a_file_that_has_gone_down_only_what_is_asked_for_leaves() -> None:
+    for size in (len(FIRMWARE), 5000 - 16):
+        codec = JT808.codec()
+        assert codec.offer(HEAD, offer(FIRMWARE[:size], sent=size), 0.0) == []
+        assert codec.deadline is None
+        (wanted,) = ask(codec, 7 * 0x9E37 % 65536, 4)
+        assert codec.hand_out(wanted, FIRMWARE[wanted.offset :][: wanted.length], 0.0)
+        assert codec.deadline is None, "and nothing after it"
+
+
 def test_a_file_that_is_withdrawn_or_gone_is_sent_no_more() -> None:
     codec = JT808.codec()
     (wanted,) = codec.offer(HEAD, offer(), 0.0)
