@@ -41,6 +41,8 @@ PUBLISH_RETRY_SECONDS = 1.0
 RECEIPT_CHECK_SECONDS = 1.0
 LONGEST_RECEIPT_TIMEOUT_FACTOR = 6
 """Each copy of a batch takes room in the broker while workers are away, so the wait doubles up to this many times."""
+COPY_LIVES_FACTOR = 2 * LONGEST_RECEIPT_TIMEOUT_FACTOR
+"""So often the wait a copy may lie in the broker: one that nobody has taken when there are two newer ones is of no use."""
 MOST_HELD = 16
 """Batches that may wait in memory for the disk: a few fsyncs' worth of a busy gateway's."""
 

@@ -253,13 +253,17 @@ def tap(protocol: DeviceProtocol, identity: str, seconds: float | None, as_json:
 @click.option("--drop", metavar="ID", help="Forget the task with this id.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def dead(again: str | None, drop: str | None, as_json: bool) -> None:
-    """Show tasks that workers refused, the oldest first; they stay. A worker's log says why each was refused."""
+    """Show tasks that workers refused, and batches that workers ended with, the oldest first; they stay.
+
+    A worker's log says why each was refused.
+    """
     from iotgw.deadletters import DeadLettersError, dead_letters
 
     if again and drop:
         raise click.UsageError("give --again or --drop, not both")
     try:
-        with dead_letters(_broker_url(_settings())) as letters:
+        settings = _settings()
+        with dead_letters(_broker_url(settings), _redis_url(settings)) as letters:
             if id := again or drop:
                 moved = letters.move(id, again=again is not None)
                 print(f"{moved} {'to be tried again' if again else 'dropped'}")

@@ -2,11 +2,13 @@
 
 worker ── refused ──▶ iotgw.dead ── all ──▶ whoever looks; it stays there
                           └──────── again ──▶ the queue it came from
+worker ── ends, again and again ──▶ iotgw.hopeless ── all, again ──▶ likewise, and it stays until it is stored
 """
 
 from __future__ import annotations
 
 import json
+import time
 from abc import ABC, abstractmethod
 from base64 import b64decode
 from collections.abc import Iterator
@@ -17,10 +19,25 @@ from typing import Any, NamedTuple
 from amqp import Channel, Message
 from amqp.exceptions import AMQPError, NotFound
 from celery import Celery
+from kombu import Connection
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
-from tasks.contract import ANSWER_SECONDS, DEAD, EXCHANGE, QUEUES, celery_configuration
+from tasks.contract import (
+    ANSWER_SECONDS,
+    DEAD,
+    EXCHANGE,
+    HOPELESS,
+    INGEST_QUEUE,
+    INGEST_TASK,
+    QUEUES,
+    celery_configuration,
+    decoding_key,
+    ingest_task_id,
+    unpack_hopeless,
+)
+
+OPTIONS: dict[str, Any] = {"retry": False, "ignore_result": True, "argsrepr": "", "kwargsrepr": ""}
 
 
 class DeadLettersError(Exception):
@@ -36,7 +53,8 @@ class DeadLetter(NamedTuple):
     queue: str
     """Where it waited before."""
     reason: str
-    """``rejected`` by a worker, whose log says why; ``delivery_limit``: workers ended with it, again and again."""
+    """``rejected`` by a worker, whose log says why; ``delivery_limit``: workers ended with it, again and again;
+    ``workers_ended``: with this batch, though nothing of it was decoded."""
     at: datetime
     bytes: int
 
@@ -54,15 +72,17 @@ class DeadLetters(ABC):
 
 
 @contextmanager
-def dead_letters(broker_url: str) -> Iterator[DeadLetters]:
-    """Raises: DeadLettersError when the broker is away."""
+def dead_letters(broker_url: str, redis_url: str) -> Iterator[DeadLetters]:
+    """Raises: DeadLettersError when the broker or the mailboxes' Redis is away."""
     app = Celery("iotgw", fixups=[], set_as_current=False)
     app.conf.update(celery_configuration(broker_url))
     try:
-        with app.connection_for_write() as connection:
+        with app.connection_for_write() as connection, Redis.from_url(redis_url) as client:
             connection.ensure_connection(max_retries=1, interval_start=0)
             channel: Any = connection.default_channel
-            yield _OnRabbitMQ(channel) if connection.transport.driver_type == "amqp" else _OnRedis(channel.client)
+            is_rabbitmq = connection.transport.driver_type == "amqp"
+            refused = _OnRabbitMQ(channel) if is_rabbitmq else _OnRedis(channel.client)
+            yield _Both(refused, _Hopeless(client, app, connection))
     except (OperationalError, RedisError, OSError, AMQPError) as error:
         raise DeadLettersError(f"the broker does not do it: {error}") from error
 
@@ -142,6 +162,51 @@ class _OnRabbitMQ(DeadLetters):
             # No worker has been there yet.
             return []
         return taken
+
+
+class _Hopeless(DeadLetters):
+    """Batches. Their messages are acked: one leaves when it is stored, or dropped by hand."""
+
+    def __init__(self, client: Redis, app: Celery, connection: Connection) -> None:
+        self._client = client
+        self._app = app
+        self._connection = connection
+
+    def all(self) -> list[DeadLetter]:
+        found: Any = self._client.hgetall(HOPELESS)
+        letters = [self._letter(batch.decode(), kept) for batch, kept in found.items()]
+        return sorted(letters, key=lambda letter: letter.at)
+
+    def move(self, id: str, *, again: bool) -> int:
+        kept: Any = self._client.hget(HOPELESS, id)
+        if kept is None:
+            return 0
+        if not again:
+            return int(self._client.hdel(HOPELESS, id))
+        _, payload = unpack_hopeless(id, kept)
+        self._client.delete(decoding_key(id))
+        # As a copy, which is taken away from here when it is stored. None came under this number.
+        task_id = ingest_task_id(id, time.time_ns())
+        with self._app.amqp.Producer(self._connection) as producer:
+            self._app.send_task(INGEST_TASK, kwargs=payload, task_id=task_id, producer=producer, **OPTIONS)
+        return 1
+
+    @staticmethod
+    def _letter(batch: str, kept: bytes) -> DeadLetter:
+        kept_ms, _ = unpack_hopeless(batch, kept)
+        at = datetime.fromtimestamp(kept_ms / 1000, UTC)
+        return DeadLetter(batch, INGEST_TASK, INGEST_QUEUE, "workers_ended", at, len(kept))
+
+
+class _Both(DeadLetters):
+    def __init__(self, *kinds: DeadLetters) -> None:
+        self._kinds = kinds
+
+    def all(self) -> list[DeadLetter]:
+        return sorted((letter for kind in self._kinds for letter in kind.all()), key=lambda letter: letter.at)
+
+    def move(self, id: str, *, again: bool) -> int:
+        return sum(kind.move(id, again=again) for kind in self._kinds)
 
 
 def _letter(headers: dict[str, Any], size: int) -> DeadLetter:

@@ -22,10 +22,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from iotgw.offload import TaskFailedError
 from iotgw.seldom import Seldom
 from iotgw.sessions import Session
 from iotgw.statistics import Statistics
-from tasks.contract import MOST_CHANGES, PRESENCE_TASK, PresenceChange
+from tasks.contract import MOST_CHANGES, PRESENCE_TASK, BadPayloadError, PresenceChange
 
 log = structlog.get_logger(__name__)
 
@@ -126,6 +127,10 @@ class Presence:
         self._go_on(0 if self._drained or len(self._waiting) >= MOST_CHANGES else DELAY_SECONDS)
 
     def _not_told(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, TaskFailedError) and error.fault.type == BadPayloadError.__name__:
+            self._give_up(failure)
+            return
         sent, self._sent = self._sent or OrderedDict(), None
         self._failures += 1
         self._statistics.count("presence.not_told")
@@ -143,6 +148,14 @@ class Presence:
         if self._drained:
             self._tell_drained()
         self._go_on(min(DELAY_SECONDS * 2**self._failures, LONGEST_PAUSE_SECONDS))
+
+    def _give_up(self, failure: Failure) -> None:
+        """Told again it would be refused again. What routes and workers make good is not lost with it."""
+        count, self._sent = len(self._sent or ()), None
+        self._failures = 0
+        self._statistics.count("presence.dropped", count)
+        log.error("presence refused by a worker, given up", error=failure.getErrorMessage(), dropped=count)
+        self._go_on(0 if self._drained else DELAY_SECONDS)
 
     def _tell_drained(self) -> None:
         drained, self._drained = self._drained, []

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery.exceptions import Reject
-from django.db import DatabaseError, InterfaceError, connection
 from redis import RedisError
 
 from settings.model import Admission
@@ -29,6 +28,7 @@ from tasks.contract import (
     known_key,
     pack_known,
 )
+from tasks.database import database
 
 log = logging.getLogger(__name__)
 
@@ -51,15 +51,11 @@ def look_up(devices: list[Any]) -> list[Known | None]:
     except BadPayloadError as error:
         log.error("dropped a bad payload: %s", error)
         raise Reject(str(error), requeue=False) from error
-    try:
+    with database():
         found = queries.known_devices(asked)
         if welcome := {device for device in asked if device not in found and is_open(device[0])}:
             queries.create_devices(welcome)
             found |= queries.known_devices(list(welcome))
-    except (DatabaseError, InterfaceError):
-        # As with batches: after a failover it may lead nowhere.
-        connection.close()
-        raise
     known = [None if (row := found.get(device)) is None else Known(row.is_enabled, row.credential) for device in asked]
     _remember(asked, known)
     return known

@@ -12,7 +12,9 @@ from typing import Any
 
 from amqp.exceptions import PreconditionFailed
 from celery.exceptions import NotRegistered, WorkerShutdown
+from celery.signals import task_revoked
 from celery.worker.consumer import consumer
+from celery.worker.state import revoked as revoked_tasks
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import ContentDisallowed
 from kombu.transport.redis import Channel
@@ -29,6 +31,14 @@ SAFE_REDIS = {"appendonly": "yes", "maxmemory-policy": "noeviction"}
 _HEADER_FAULTS = (TypeError, ValueError, LookupError, AttributeError)
 
 Channel.QoS = DeadLettering
+
+
+@task_revoked.connect
+def _forget_expired(request: Any = None, expired: bool = False, **_: Any) -> None:
+    """Celery takes an id whose task has expired for revoked, for hours. A gateway that starts again sends its batches under the
+    ids that they had."""
+    if expired:
+        revoked_tasks.discard(request.id)
 
 
 class RefusedError(Exception):

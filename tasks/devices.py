@@ -8,13 +8,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import F
 
 from store import queries
 from store.models import Device, Quarantine, State
 from tasks.celery import app
 from tasks.contract import SUMMARY_TASK
+from tasks.database import database
 
 SOFT_TIME_LIMIT_SECONDS = 20
 """A few rows by their keys take milliseconds; a database that is locked or away keeps nobody waiting for longer."""
@@ -33,13 +33,9 @@ def summary(protocol: str, identity: str) -> dict[str, Any]:
     ``last_report`` by the device's clock, ``last_dated`` the one that was received last of those that bring a time of their
     own; what there is nothing of is None; ``exists`` alone for a device that was never seen.
     """
-    try:
+    with database():
         device = queries.device(protocol, identity)
         return {"exists": False} if device is None else _summary(device)
-    except (DatabaseError, InterfaceError):
-        # As with batches: after a failover it may lead nowhere.
-        connection.close()
-        raise
 
 
 def _summary(device: Device) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from amqp.exceptions import AMQPError
 from celery import Task
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
@@ -22,10 +22,21 @@ from protocols.message import Outcome
 from protocols.report import Decoded, DecodeError
 from protocols.versions import versions
 from store.bulk import Incoming, write
+from tasks import hopeless
 from tasks.admission import is_open
 from tasks.celery import app, protocols, settings
 from tasks.channels import known_channels
-from tasks.contract import INGEST_TASK, BadPayloadError, IngestMessage, Receipt, ingest_attempt, ingest_messages, ingest_payload
+from tasks.contract import (
+    INGEST_TASK,
+    BadPayloadError,
+    IngestMessage,
+    Receipt,
+    copy_options,
+    ingest_attempt,
+    ingest_messages,
+    ingest_payload,
+)
+from tasks.database import database
 from tasks.mailboxes import deliver
 from tasks.media import announce
 from tasks.patience import Patience
@@ -63,7 +74,7 @@ def store_batch(self: Task[Any, Any], batch: str, gateway: str, messages: list[A
     except BadPayloadError as error:
         log.error("dropped a bad payload: %s", error)
         raise Reject(str(error), requeue=False) from error
-    trial = Notes(batch).begin() if _is_copy(self.request) else Trial()
+    trial = Notes(batch, self.request.id or "").begin() if _is_copy(self.request) else Trial()
     if trial.is_hopeless:
         _give_up(batch, gateway, rows, trial)
     due_media: list[int] = []
@@ -71,9 +82,10 @@ def store_batch(self: Task[Any, Any], batch: str, gateway: str, messages: list[A
         outcomes = _stored(rows, trial, due_media)
     except (DatabaseError, InterfaceError, SoftTimeLimitExceeded) as error:
         trial.end(is_stored=False)
-        _come_again(self.request.id, ingest_payload(batch, gateway, rows), error)
+        _come_again(self.request, ingest_payload(batch, gateway, rows), error)
     except MemoryError as error:
-        # As such it would end the whole worker. What is noted of the batch stays, as if it had ended its process.
+        # As such it would end the whole worker.
+        trial.has_ended()
         raise RuntimeError("no memory for the batch") from error
     except BaseException:
         trial.end(is_stored=False)
@@ -136,18 +148,16 @@ def _is_copy(request: Any) -> bool:
 def _stored(rows: list[IngestMessage], trial: Trial, due_media: list[int]) -> dict[int, Outcome]:
     incoming = trial.decoded(rows, decoded, undecoded)
     try:
-        return write(
-            incoming,
-            is_open=is_open,
-            longest_file_bytes=settings.media_file_bytes,
-            due_media=due_media,
-            channels=known_channels,
-        )
+        with database():
+            return write(
+                incoming,
+                is_open=is_open,
+                longest_file_bytes=settings.media_file_bytes,
+                due_media=due_media,
+                channels=known_channels,
+            )
     except BaseException:
-        # Even one that still works: after a failover it may lead to a server that only reads. And a time limit may
-        # strike between a statement and its answer.
-        connection.close()
-        # The one that comes back may have been restored, without the channels that were added last.
+        # The database that comes back may have been restored, without the channels that were added last.
         known_channels.forget()
         raise
 
@@ -160,14 +170,17 @@ def _tell(batch: str, gateway: str, outcomes: dict[int, Outcome]) -> None:
 
 
 def _give_up(batch: str, gateway: str, rows: list[IngestMessage], trial: Trial) -> NoReturn:
-    """Raises: Reject, so that what has ended so many workers is kept as a dead letter, once and nowhere else."""
-    log.critical("workers ended with this batch even undecoded, it is a dead letter now", extra={"batch": batch})
-    trial.end(is_stored=True)
-    _tell(batch, gateway, dict.fromkeys(range(len(rows)), Outcome.QUARANTINED))
-    raise Reject("workers ended with it", requeue=False)
+    """Keep what has ended so many workers, and tell its gateway when that is sure. Until then it sends more copies.
+
+    What is noted of it stays, since there may be more copies under way. While one is at it nothing is done.
+    Raises: Ignore
+    """
+    if not trial.living and hopeless.keep(batch, gateway, rows):
+        _tell(batch, gateway, dict.fromkeys(range(len(rows)), Outcome.QUARANTINED))
+    raise Ignore
 
 
-def _come_again(task_id: str | None, payload: dict[str, Any], error: Exception) -> NoReturn:
+def _come_again(request: Any, payload: dict[str, Any], error: Exception) -> NoReturn:
     """Publish the batch anew after a pause. To give it back would count as a delivery, of which it has only so many.
 
     The old one is forgotten when the broker has the new one: whoever is killed meanwhile leaves two.
@@ -176,14 +189,16 @@ def _come_again(task_id: str | None, payload: dict[str, Any], error: Exception) 
     log.error("database does not take the batch, it goes back", extra={"batch": payload["batch"], "cause": _cause(error)})
     try:
         _patience.wait()
-        _publish(task_id, payload)
+        _publish(request, payload)
     except (OperationalError, AMQPError, OSError, SoftTimeLimitExceeded) as fault:
         raise Reject("neither database nor broker", requeue=True) from fault
     raise Ignore
 
 
-def _publish(task_id: str | None, payload: dict[str, Any]) -> None:
-    app.send_task(INGEST_TASK, kwargs=payload, task_id=task_id, retry=False, argsrepr="", kwargsrepr="")
+def _publish(request: Any, payload: dict[str, Any]) -> None:
+    """It comes again as what it was, and expires when it would have."""
+    options = copy_options(request.expires)
+    app.send_task(INGEST_TASK, kwargs=payload, task_id=request.id, retry=False, argsrepr="", kwargsrepr="", **options)
 
 
 def _cause(error: Exception) -> str:

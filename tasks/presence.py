@@ -14,8 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self, cast
 
 import msgpack
-from celery.exceptions import Reject
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError
 from redis import RedisError
 
 from store import presence
@@ -37,6 +36,7 @@ from tasks.contract import (
     route_field,
     route_run,
 )
+from tasks.database import database
 from tasks.turns import Turn
 
 log = logging.getLogger(__name__)
@@ -77,12 +77,13 @@ class Missed:
         return packed
 
 
-@app.task(name=PRESENCE_TASK, soft_time_limit=SOFT_TIME_LIMIT_SECONDS, time_limit=TIME_LIMIT_SECONDS)
+@app.task(name=PRESENCE_TASK, throws=(BadPayloadError,), soft_time_limit=SOFT_TIME_LIMIT_SECONDS, time_limit=TIME_LIMIT_SECONDS)
 def tell(gateway: str, run: str, changes: list[Any]) -> None:
     """Store what a gateway tells of its sessions.
 
     Idempotent, in any order, several at once. Bounded by the number of changes that may be told at once and by the limits
-    above. A payload that is none of ours is dropped. While the database is away it fails at once: its gateway tells again.
+    above. A payload that is none of ours is dropped, and its gateway told so. While the database is away it fails at once:
+    its gateway tells again.
     """
     try:
         if not isinstance(gateway, str) or not isinstance(run, str):
@@ -90,13 +91,9 @@ def tell(gateway: str, run: str, changes: list[Any]) -> None:
         told = presence_changes(changes)
     except BadPayloadError as error:
         log.error("dropped a bad payload: %s", error)
-        raise Reject(str(error), requeue=False) from error
-    try:
-        presence.take(gateway, run, map(_visit, told))
-    except BaseException:
-        # As with batches: after a failover, or a time limit, it may lead nowhere.
-        connection.close()
         raise
+    with database():
+        presence.take(gateway, run, map(_visit, told))
 
 
 @app.task(name=PRESENCE_CHECK_TASK, soft_time_limit=SOFT_TIME_LIMIT_SECONDS, time_limit=TIME_LIMIT_SECONDS)
@@ -108,16 +105,13 @@ def check() -> None:
     """
     try:
         if redis().set(PRESENCE_CHECKED, 1, nx=True, ex=CHECK_SECONDS - 1):
-            _check(datetime.now(UTC))
+            with database():
+                _check(datetime.now(UTC))
     except RedisError as error:
         # Without the routes nobody is missed.
         log.warning("presence not checked, Redis does not answer", extra={"cause": type(error).__name__})
     except (DatabaseError, InterfaceError) as error:
-        connection.close()
         log.error("presence not checked, the database does not answer", extra={"cause": str(error).partition("\n")[0]})
-    except BaseException:
-        connection.close()
-        raise
 
 
 def _check(now: datetime) -> None:

@@ -6,12 +6,13 @@ import logging
 import time
 from datetime import UTC, datetime
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError
 
 from store import partitions, retention
 from store.retention import Kept, Retention
 from tasks.celery import app, settings
 from tasks.contract import RETENTION_TASK
+from tasks.database import database
 from tasks.turns import Turn
 
 log = logging.getLogger(__name__)
@@ -34,20 +35,15 @@ def keep() -> None:
     until = time.monotonic() + SECONDS_AT_ONCE
     days = Retention(settings.retention_days, settings.quarantine_retention_days, settings.event_retention_days)
     try:
-        kept = retention.keep(days, datetime.now(UTC), lambda: time.monotonic() >= until)
+        with database():
+            kept = retention.keep(days, datetime.now(UTC), lambda: time.monotonic() >= until)
     except partitions.BusyError as error:
         log.warning("retention put off until its next turn", extra={"cause": str(error)})
         return
     except (DatabaseError, InterfaceError) as error:
-        # As with batches: after a failover it may lead nowhere.
-        connection.close()
         cause = str(error).partition("\n")[0]
         log.error("retention not done, the database does not answer as it should", extra={"cause": cause})
         return
-    except BaseException:
-        # A time limit may strike between a statement and its answer; such a connection must not be used again.
-        connection.close()
-        raise
     _tell(kept)
     if not kept.is_finished:
         keep.apply_async(expires=DAY_SECONDS)

@@ -11,6 +11,11 @@ from protocols.message import Message, Outcome
 from tasks.contract.mailboxes import BadPayloadError
 
 RECEIPT_FIELD = b"receipt"
+HOPELESS = "iotgw.hopeless"
+"""A hash in Redis of batches, by their ids, that end workers even undecoded."""
+MOST_HOPELESS = 200
+MOST_HOPELESS_BYTES = 64 << 20
+_TIME_DIGITS = 13
 
 
 class IngestMessage(NamedTuple):
@@ -54,6 +59,24 @@ def ingest_attempt(task_id: str | None) -> int:
     return int(attempt) if attempt.isascii() and attempt.isdigit() else 1
 
 
+def copy_options(expires: str | None) -> dict[str, Any]:
+    """How a batch is sent that is forgotten, if no worker has taken it, at a time in ISO 8601.
+
+    Celery's own option would have RabbitMQ see to it too, which makes a dead letter of what expires.
+    """
+    return {} if expires is None else {"headers": {"expires": expires}}
+
+
+def ingest_batch(task_id: str) -> str:
+    """The batch that a task brings, by the task's id."""
+    return task_id.rpartition(".")[0]
+
+
+def decoding_key(batch: str) -> str:
+    """What is noted in Redis of a batch that workers ended with."""
+    return f"iotgw:decoding:{batch}"
+
+
 def ingest_messages(rows: Any) -> list[IngestMessage]:
     """The messages of a payload.
 
@@ -68,6 +91,18 @@ def ingest_messages(rows: Any) -> list[IngestMessage]:
             raise BadPayloadError(f"messages[{index}] is not (protocol, identity, kind, sequence, head, body, received_ms)")
         messages.append(IngestMessage(*row))
     return messages
+
+
+def pack_hopeless(gateway: str, messages: Sequence[IngestMessage]) -> bytes:
+    """A batch as it is kept, behind the time, in milliseconds since 1970 and as 13 digits, at which it was kept."""
+    packed: bytes = msgpack.packb([gateway, [tuple(message) for message in messages]])
+    return packed
+
+
+def unpack_hopeless(batch: str, kept: bytes) -> tuple[int, dict[str, Any]]:
+    """When it was kept, and the payload it came as."""
+    gateway, messages = msgpack.unpackb(kept[_TIME_DIGITS:])
+    return int(kept[:_TIME_DIGITS]), ingest_payload(batch, gateway, ingest_messages(messages))
 
 
 def pack_receipt(receipt: Receipt) -> bytes:

@@ -8,10 +8,11 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from iotgw import presence
+from iotgw.offload import TaskFailedError
 from iotgw.presence import DELAY_SECONDS, LONGEST_PAUSE_SECONDS, PROBE
 from iotgw.routetable import Answer
 from protocols import Outcome
-from tasks.contract import MOST_CHANGES, PRESENCE_TASK, Kick, PresenceChange, presence_changes
+from tasks.contract import MOST_CHANGES, PRESENCE_TASK, Fault, Kick, PresenceChange, presence_changes
 from tests.iotgw.fakes import FakeRouteTable, House, LineProtocol
 
 
@@ -224,6 +225,21 @@ def test_while_nobody_takes_it_little_is_asked_and_seldom_and_then_all_is_told()
     desk.pass_time(1)
     assert len(desk.told()) == PROBE
     assert len(desk.told()) == 150
+
+
+def test_what_a_worker_refuses_is_told_once_and_what_comes_after_it_goes_on():
+    desk = Desk()
+    desk.enter("one")
+    desk.win()
+    desk.pass_time(DELAY_SECONDS)
+    desk.replies.pop().errback(TaskFailedError(Fault("BadPayloadError", "changes[0] is no change", "")))
+    desk.pass_time(LONGEST_PAUSE_SECONDS)
+    assert len(desk.calls) == 1
+    assert desk.statistics["presence.dropped"] == 1
+    assert desk.statistics["presence.not_told"] == desk.gateway.presence.waiting == 0
+    desk.enter("two")
+    desk.win()
+    assert desk.told() == [("two", 11, False, "")]
 
 
 def test_what_waits_is_bounded_and_the_oldest_goes_first(monkeypatch: pytest.MonkeyPatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from celery import Celery
 from kombu import Connection, Queue
 
 from iotgw.batch import Batch, Entry
-from iotgw.publisher import Publisher
+from iotgw.publisher import LASTING, Publisher
 from protocols import Message
 from tasks.contract import INGEST_QUEUE, INGEST_TASK, MEDIA_TASK, IngestMessage, celery_configuration, ingest_messages, queue_of
 from tests.servers import Redis, wait_until
@@ -24,7 +25,7 @@ class DirectReactor:
 class Post:
     def __init__(self, broker_url: str) -> None:
         self.broker_url = broker_url
-        self.publisher = Publisher(broker_url, "gw", DirectReactor())
+        self.publisher = Publisher(broker_url, "gw", DirectReactor(), COPY_SECONDS)
         self.publisher.start()
         self.results: queue.Queue[Any] = queue.Queue()
 
@@ -43,6 +44,18 @@ class Post:
 def batch(number: int) -> Batch:
     payload = IngestMessage("jt808", "13800138000", 0x0200, number, b"head", bytes(range(256)), 1_700_000_000_000)
     return Batch(f"run-{number}", [Entry(None, Message("", 0, 0, b"", b""), payload)])
+
+
+COPY_SECONDS = 120
+
+
+def headers(broker_url: str) -> dict[str, Any]:
+    """Of the task that waits in the queue."""
+    queue = Queue(INGEST_QUEUE, no_declare=True)
+    with Connection(broker_url) as connection, connection.SimpleQueue(queue, no_ack=True, accept=["msgpack"]) as waiting:
+        task = waiting.get(timeout=10)
+        assert "expiration" not in task.properties, "RabbitMQ would make a dead letter of it"
+        return dict(task.headers)
 
 
 def tasks(broker_url: str, number: int) -> list[dict[str, Any]]:
@@ -72,6 +85,19 @@ def test_a_batch_arrives_as_the_contract_says(post: Post):
     (task,) = tasks(post.broker_url, 1)
     assert (task["batch"], task["gateway"]) == ("run-1", "gw")
     assert ingest_messages(task["messages"]) == [batch(1).entries[0].payload]
+
+
+def test_copies_expire_and_the_first_attempt_does_not(post: Post):
+    lives = {}
+    for attempt in (1, 2, 3, LASTING):
+        copy = batch(1)
+        copy.attempts = attempt
+        post.publish(copy)
+        assert post.result() is None
+        expires = headers(post.broker_url)["expires"]
+        lives[attempt] = expires and (datetime.fromisoformat(expires) - datetime.now(UTC)).total_seconds()
+    assert lives.pop(1) is None
+    assert lives == pytest.approx({2: COPY_SECONDS, 3: COPY_SECONDS, LASTING: LASTING * COPY_SECONDS}, abs=30)
 
 
 def test_batches_arrive_in_order(post: Post):

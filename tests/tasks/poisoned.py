@@ -28,7 +28,5 @@ class Poisonous(FakeProtocol):
 
 
 protocols["fake"] = Poisonous()
-# Copies of the tests come as soon as a worker has ended.
-poison.ALIVE_MS = 0
 poison.BATCH_SECONDS = 0.5
 poison.MESSAGE_SECONDS = 0.2

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from celery.exceptions import Reject
+from celery.exceptions import Reject, SoftTimeLimitExceeded
 from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 
@@ -99,6 +99,17 @@ def test_it_fails_at_once_without_a_database(memory: redis.Redis) -> None:
     finally:
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE elsewhere RENAME TO store_device")
+
+
+def test_a_time_limit_leaves_no_connection_with_a_statement_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(*_: object) -> None:
+        connection.ensure_connection()
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(admission.queries, "known_devices", late)
+    with pytest.raises(SoftTimeLimitExceeded):
+        look_up([["one", "7"]])
+    assert connection.connection is None
 
 
 def test_the_answer_does_not_depend_on_redis(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,8 +38,8 @@ SECRET = "013800138000"
 
 
 @pytest.fixture
-def broker(broker_url: str) -> Iterator[Broker]:
-    with broker_at(broker_url) as broker:
+def broker(broker_url: str, redis_url: str) -> Iterator[Broker]:
+    with broker_at(broker_url, redis_url) as broker:
         yield broker
 
 
@@ -146,7 +146,7 @@ def test_a_worker_of_one_queue_makes_all_of_them(
     urls = {"IOTGW_DATABASE_URL": sqlite_url, "IOTGW_REDIS_URL": redis_url, "IOTGW_BROKER_URL": rabbitmq_broker_url}
     worker = start_worker(start_child, "-Q", "compute", **urls)
     worker.wait_until(lambda: "ready" in worker.output(), "the worker is ready")
-    with broker_at(rabbitmq_broker_url) as broker:
+    with broker_at(rabbitmq_broker_url, redis_url) as broker:
         # Its own requests for work on the disk and for retention wait for other workers.
         assert [broker.depth(queue) for queue in (*QUEUES, DEAD) if queue != DEFAULT_QUEUE] == [0] * len(QUEUES)
 
@@ -157,7 +157,7 @@ def test_a_task_that_comes_back_to_rabbitmq_again_and_again_is_a_dead_letter(
     urls = {"IOTGW_DATABASE_URL": sqlite_url, "IOTGW_REDIS_URL": redis_url, "IOTGW_BROKER_URL": rabbitmq_broker_url}
     worker = start_worker(start_child, "-Q", "compute", **urls)
     worker.wait_until(lambda: "ready" in worker.output(), "the worker is ready")
-    with broker_at(rabbitmq_broker_url) as broker, Connection(rabbitmq_broker_url) as connection:
+    with broker_at(rabbitmq_broker_url, redis_url) as broker, Connection(rabbitmq_broker_url) as connection:
         broker.send("tasks.results.any", task_id="returned")
         for _ in range(MOST_DELIVERIES + 1):
             taken: list[Any] = []

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import connection
 
 from protocols.message import Message
 from protocols.report import Decoded, DecodeError
 from store.bulk import Incoming, write
 from store.models import Device
+from tasks import devices
 from tasks.contract import REPLY_BYTES, Reply, pack_reply
 from tasks.devices import summary
 from tests.records import NOON, anybody, report
@@ -60,6 +63,16 @@ class TestSummary:
         }
         assert len(pack_reply(Reply("call", told))) < REPLY_BYTES, "it can travel"
         assert summary("other", "7") == {"exists": False}
+
+    def test_a_time_limit_leaves_no_connection_with_a_statement_on_its_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def late(*_: object) -> None:
+            connection.ensure_connection()
+            raise SoftTimeLimitExceeded
+
+        monkeypatch.setattr(devices.queries, "device", late)
+        with pytest.raises(SoftTimeLimitExceeded):
+            summary("fake", "7")
+        assert connection.connection is None
 
     @pytest.mark.parametrize("off", [timedelta(days=-1), timedelta(hours=8), timedelta(days=400)])
     def test_of_one_whose_clock_is_off_since_today(self, off: timedelta) -> None:

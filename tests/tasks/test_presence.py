@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import redis
-from celery.exceptions import Reject
 from django.db import DatabaseError, connection
 
 from settings import Settings
@@ -18,12 +17,19 @@ from tasks.contract import (
     ALIVE,
     MOST_CHANGES,
     PRESENCE_CHECKED,
+    PRESENCE_TASK,
+    REPLY_FIELD,
     ROUTES,
+    BadPayloadError,
     PresenceChange,
+    call_id,
+    mailbox,
+    unpack_reply,
 )
 from tasks.presence import check, tell
 from tests.records import NOON
 from tests.servers import Child
+from tests.tasks.workers import broker_at, start_worker
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
@@ -89,11 +95,24 @@ def test_what_a_gateway_tells_is_stored_with_its_name_and_run() -> None:
     ],
 )
 def test_a_payload_that_is_none_of_ours_is_dropped(changes: object) -> None:
-    with pytest.raises(Reject) as rejected:
+    with pytest.raises(BadPayloadError):
         tell("a", "run", changes)
-    assert not rejected.value.requeue
-    with pytest.raises(Reject):
+    with pytest.raises(BadPayloadError):
         tell("a", 5, [])
+
+
+def test_a_gateway_is_told_that_what_it_tells_is_none_and_nothing_is_kept_of_it(
+    start_child: Callable[..., Child], sqlite_url: str, redis_url: str, broker_url: str, shared: redis.Redis
+) -> None:
+    urls = {"IOTGW_DATABASE_URL": sqlite_url, "IOTGW_REDIS_URL": redis_url, "IOTGW_BROKER_URL": broker_url}
+    worker = start_worker(start_child, **urls)
+    with broker_at(broker_url, redis_url) as broker, redis.Redis.from_url(redis_url) as client:
+        broker.send(PRESENCE_TASK, "gw", "run", [["no", "change"]], task_id=call_id("gw", "1"))
+        worker.wait_until(lambda: client.exists(mailbox("gw")), "there is a reply")
+        replies = [unpack_reply(fields[REPLY_FIELD]) for _, fields in client.xrange(mailbox("gw"))]
+        assert [reply.fault.type for reply in replies if reply.fault] == ["BadPayloadError"]
+        assert broker.dead() == []
+    assert "Traceback" not in worker.output()
 
 
 def test_without_a_database_it_fails_and_its_gateway_tells_again() -> None:

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import redis
 from celery import Celery
 from django.db import connection
-from kombu import Connection
+from kombu import Connection, Queue
 
 from protocols.jt808 import JT808
 from protocols.message import Outcome
 from store.models import Quarantine, Report
-from tasks.contract import INGEST_TASK, RECEIPT_FIELD, IngestMessage, celery_configuration, mailbox, unpack_receipt
+from tasks.contract import (
+    INGEST_QUEUE,
+    INGEST_TASK,
+    RECEIPT_FIELD,
+    IngestMessage,
+    celery_configuration,
+    copy_options,
+    mailbox,
+    unpack_receipt,
+)
 from tests.protocols.jt808.frames import HERE, location, only, up
 from tests.servers import Child, PostgreSQL, Redis
+from tests.tasks.workers import broker_at
 
 IDENTITY = "013800138000"
 RECEIVED_MS = 1_772_366_400_000
@@ -29,8 +43,9 @@ class Sender:
         self._app = app
         self._producer = app.amqp.Producer(connection)
 
-    def send(self, batch: str, *messages: object) -> None:
-        self._app.send_task(INGEST_TASK, kwargs={"batch": batch, "gateway": "gw", "messages": messages}, producer=self._producer)
+    def send(self, batch: str, *messages: object, **options: Any) -> None:
+        payload = {"batch": batch, "gateway": "gw", "messages": messages}
+        self._app.send_task(INGEST_TASK, kwargs=payload, producer=self._producer, **options)
 
 
 @pytest.fixture
@@ -67,6 +82,41 @@ def device_message(number: int) -> IngestMessage:
 def receipts(client: redis.Redis) -> dict[str, dict[int, Outcome]]:
     found = [unpack_receipt(fields[RECEIPT_FIELD]) for _, fields in client.xrange(mailbox("gw"))]
     return {receipt.batch: dict(receipt.outcomes) for receipt in found}
+
+
+def test_an_expired_copy_is_forgotten_and_one_of_its_id_that_has_not_is_stored(
+    sender: Sender,
+    start_worker: Callable[[], Child],
+    mailbox_client: redis.Redis,
+    broker_url: str,
+    redis_url: str,
+) -> None:
+    past, coming = ((datetime.now(UTC) + timedelta(minutes=minutes)).isoformat() for minutes in (-1, 5))
+    sender.send("b1", device_message(1), task_id="b1.2", **copy_options(past))
+    sender.send("b2", device_message(2), task_id="b2.2", **copy_options(coming))
+    worker = start_worker()
+    worker.wait_until(lambda: set(receipts(mailbox_client)) == {"b2"}, "what has not expired is stored")
+    sender.send("b1", device_message(1), task_id="b1.2", **copy_options(coming))
+    worker.wait_until(lambda: set(receipts(mailbox_client)) == {"b1", "b2"}, "it comes again under its id")
+    assert worker.stop() == 0
+    assert " error " not in worker.output().lower()
+    with broker_at(broker_url, redis_url) as broker:
+        assert broker.dead() == []
+
+
+@pytest.mark.parametrize("expires", [None, "2999-01-01T00:00:00+00:00"])
+def test_a_batch_that_is_published_anew_expires_when_it_would_have(expires: str | None, broker_url: str) -> None:
+    publish = (
+        "import sys, tasks.celery; from types import SimpleNamespace as Request; from tasks import ingest;"
+        "ingest._publish(Request(id='b1.2', expires=sys.argv[1] or None), {'batch': 'b1', 'gateway': 'gw', 'messages': []})"
+    )
+    environment = {**os.environ, "IOTGW_BROKER_URL": broker_url}
+    subprocess.run([sys.executable, "-c", publish, expires or ""], env=environment, check=True, timeout=60)
+    queue = Queue(INGEST_QUEUE, no_declare=True)
+    with Connection(broker_url) as held, held.SimpleQueue(queue, no_ack=True, accept=["msgpack"]) as waiting:
+        task = waiting.get(timeout=10)
+        assert (task.headers["id"], task.headers["expires"]) == ("b1.2", expires)
+        assert "expiration" not in task.properties
 
 
 def test_a_batch_sent_to_the_broker_is_stored_and_receipted(

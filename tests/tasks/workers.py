@@ -20,8 +20,9 @@ class Broker:
     It holds a connection of its own: Celery's pools outlive a test and remember queues that are gone.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, redis_url: str) -> None:
         self.url = url
+        self.redis_url = redis_url
         self._app = Celery("sender", fixups=[], set_as_current=False)
         self._app.conf.update(celery_configuration(url))
         self._connection: Connection = self._app.connection_for_write()
@@ -39,7 +40,7 @@ class Broker:
 
     def dead(self) -> list[DeadLetter]:
         """The oldest first. They stay."""
-        with dead_letters(self.url) as letters:
+        with dead_letters(self.url, self.redis_url) as letters:
             return letters.all()
 
     def depth(self, queue: str) -> int:
@@ -53,8 +54,8 @@ class Broker:
 
 
 @contextmanager
-def broker_at(url: str) -> Iterator[Broker]:
-    broker = Broker(url)
+def broker_at(url: str, redis_url: str) -> Iterator[Broker]:
+    broker = Broker(url, redis_url)
     yield broker
     broker.close()
 
