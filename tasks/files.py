@@ -12,13 +12,12 @@ import logging
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from celery.exceptions import Reject
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError
 from redis import RedisError
 
 from protocols import Carrier, Offer
@@ -48,6 +47,7 @@ from tasks.contract import (
     read_notes,
     route_field,
 )
+from tasks.database import database
 from tasks.mailboxes import post
 from tasks.turns import Turn
 
@@ -77,7 +77,7 @@ def next_offers(devices: list[Any]) -> list[Shelved | None]:
     for protocol, identity in asked:
         identities[protocol].append(identity)
     now = datetime.now(UTC)
-    with _database():
+    with database():
         turns = {protocol: deliveries.take_next(protocol, names, now) for protocol, names in identities.items()}
     return [_shelved(turns[protocol].get(identity), now) for protocol, identity in asked]
 
@@ -111,7 +111,7 @@ def note(notes: list[Any]) -> None:
     the limits above. A payload that is none of ours is dropped.
     """
     noted = [Noted(*one) for one in _checked(read_notes, notes)]
-    with _database():
+    with database():
         deliveries.note(noted, datetime.now(UTC))
 
 
@@ -126,15 +126,12 @@ def sweep() -> None:
         # The limit ends whoever has it before it expires. After one that was killed nobody sweeps for so long.
         if redis().set(FILES_SWEEPING, 1, nx=True, ex=TIME_LIMIT_SECONDS):
             try:
-                _sweep(time.monotonic() + LONGEST_SWEEP_SECONDS)
+                with database():
+                    _sweep(time.monotonic() + LONGEST_SWEEP_SECONDS)
             finally:
                 redis().delete(FILES_SWEEPING)
     except (DatabaseError, InterfaceError, RedisError) as error:
-        connection.close()
         log.error("files not announced, will try again", extra={"cause": f"{type(error).__name__}: {str(error).splitlines()[:1]}"})
-    except BaseException:
-        connection.close()
-        raise
 
 
 def _sweep(until: float) -> None:
@@ -192,16 +189,6 @@ def _checked(check: Callable[[Any], _Checked], payload: Any) -> _Checked:
     except BadPayloadError as error:
         log.error("dropped a bad payload: %s", error)
         raise Reject(str(error), requeue=False) from error
-
-
-@contextmanager
-def _database() -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        # As with batches: after a failover, or a time limit between a statement and its answer, it must not be used again.
-        connection.close()
-        raise
 
 
 class FilesTurn(Turn):

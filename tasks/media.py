@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery.exceptions import Reject
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError
 from kombu.exceptions import OperationalError
 
 from store.media.filing import Room, file_media
@@ -22,6 +22,7 @@ from store.media.removal import remove_before, remove_unknown
 from store.models import Media
 from tasks.celery import app, settings
 from tasks.contract import MEDIA_QUEUE, MEDIA_SWEEP_TASK, MEDIA_TASK
+from tasks.database import database
 from tasks.turns import Turn
 
 log = logging.getLogger(__name__)
@@ -61,22 +62,19 @@ def sweep() -> None:
     Idempotent, and several may run at once. Bounded by the number of files a sweep and by the limits above.
     """
     try:
-        now = datetime.now(UTC)
-        quiet = Media.objects.filter(state=Media.State.RECEIVING, touched_at__lt=now - SILENCE)
-        quiet.filter(due_at=None).update(due_at=now)
-        due = Media.objects.filter(due_at__lte=now).order_by("due_at", "id").values_list("id", flat=True)
-        _file_all(due[:FILES_A_SWEEP])
-        _folder().remove_left_behind()
-        if removed := remove_unknown(int(now.timestamp()) // SWEEP_SECONDS % PARTS, _folder()):
-            log.info("removed files that belong to nobody", extra={"files": removed})
-        if settings.media_days and (removed := remove_before(now - timedelta(days=settings.media_days), _folder())):
-            log.info("removed files older than media_days", extra={"files": removed})
+        with database():
+            now = datetime.now(UTC)
+            quiet = Media.objects.filter(state=Media.State.RECEIVING, touched_at__lt=now - SILENCE)
+            quiet.filter(due_at=None).update(due_at=now)
+            due = Media.objects.filter(due_at__lte=now).order_by("due_at", "id").values_list("id", flat=True)
+            _file_all(due[:FILES_A_SWEEP])
+            _folder().remove_left_behind()
+            if removed := remove_unknown(int(now.timestamp()) // SWEEP_SECONDS % PARTS, _folder()):
+                log.info("removed files that belong to nobody", extra={"files": removed})
+            if settings.media_days and (removed := remove_before(now - timedelta(days=settings.media_days), _folder())):
+                log.info("removed files older than media_days", extra={"files": removed})
     except (DatabaseError, InterfaceError, OSError) as error:
-        connection.close()
         log.error("media not swept, will try again", extra={"cause": f"{type(error).__name__}: {str(error).splitlines()[:1]}"})
-    except BaseException:
-        connection.close()
-        raise
 
 
 def announce(ids: Iterable[int]) -> None:
@@ -89,15 +87,11 @@ def announce(ids: Iterable[int]) -> None:
 
 def _file_all(ids: Iterable[int]) -> None:
     try:
-        for id in ids:
-            file_media(id, _folder(), Room(settings.media_quota_bytes, settings.media_spare_bytes), datetime.now(UTC))
+        with database():
+            for id in ids:
+                file_media(id, _folder(), Room(settings.media_quota_bytes, settings.media_spare_bytes), datetime.now(UTC))
     except (DatabaseError, InterfaceError) as error:
-        connection.close()
         log.error("database does not take files now, a sweep will try again", extra={"cause": type(error).__name__})
-    except BaseException:
-        # A time limit may strike between a statement and its answer; such a connection must not be used again.
-        connection.close()
-        raise
 
 
 def _folder() -> MediaFolder:
