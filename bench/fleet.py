@@ -9,8 +9,7 @@ import argparse
 import os
 import random
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
@@ -23,15 +22,15 @@ import django  # noqa: E402
 django.setup()
 
 from django.core.management import call_command  # noqa: E402
-from django.db import connection, connections, transaction  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
 from django.db.models import Q  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import Progress  # noqa: E402
 from rich.table import Table  # noqa: E402
 
+from bench.databases import default_database  # noqa: E402
 from store import fleet, groups  # noqa: E402
 from store.audit import Actor  # noqa: E402
-from store.database import database  # noqa: E402
 from store.fleet import Wanted  # noqa: E402
 from store.models import Device, Group, State  # noqa: E402
 from tests.servers import PostgreSQL, ServerMissingError  # noqa: E402
@@ -123,15 +122,6 @@ def measure(name: str, count: int, rounds: int, table: Table) -> None:
             progress.advance(asking)
     for question, times in taken.items():
         table.add_row(name, question, f"{median(times):.1f}", f"{quantiles(times, n=20)[-1]:.1f}")
-
-
-@contextmanager
-def default_database(url: str) -> Iterator[None]:
-    settings = connections.configure_settings({"default": database(url)})["default"]
-    del connections["default"]
-    connections.settings["default"] = settings
-    yield
-    connections["default"].close()
 
 
 def main() -> None:

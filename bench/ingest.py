@@ -12,7 +12,6 @@ import struct
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
 from multiprocessing import get_context
@@ -34,10 +33,10 @@ from django.db import connections, transaction  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
+from bench.databases import default_database  # noqa: E402
 from bench.timing import pin  # noqa: E402
 from settings import Settings  # noqa: E402
 from store.bulk import Incoming, binary, write  # noqa: E402
-from store.database import database  # noqa: E402
 from store.models import Device, Report, State  # noqa: E402
 from store.rows import prepare  # noqa: E402
 from tasks.celery import collect_seldom  # noqa: E402
@@ -276,15 +275,6 @@ def _noisy(values: Sequence[float]) -> str:
     if not any(values):
         return ""
     return f"{median(values):.1f} ±{(max(values) - min(values)) / median(values) / 2:.0%}"
-
-
-@contextmanager
-def default_database(url: str) -> Iterator[None]:
-    settings = connections.configure_settings({"default": database(url)})["default"]
-    del connections["default"]
-    connections.settings["default"] = settings
-    yield
-    connections["default"].close()
 
 
 def main() -> None:
