@@ -93,7 +93,7 @@ def questions(count: int) -> dict[str, Callable[[random.Random], object]]:
 
 
 def _offset(number: int) -> list[State]:
-    return list(State.objects.select_related("device__group").order_by("-last_seen", "-device_id")[number : number + ROWS])
+    return list(State.objects.select_related("device__group").order_by("-seen_minute", "-device_id")[number : number + ROWS])
 
 
 def _unindexed(text: str) -> list[Device]:

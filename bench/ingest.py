@@ -53,7 +53,7 @@ BEGIN = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 CHINA = timezone(timedelta(hours=8))
 STATES = (0x0C0003, 0x0C0003, 0x0C0003, 0x0C0002, 0x0C0000, 0x0C1003)
 """Status words of a fleet: most drive, some stand, some have no fix."""
-COLUMNS = ("latitude", "longitude", "altitude_m", "speed_kmh", "course_deg", "values", "alarms")
+PLACE = ("latitude", "longitude", "altitude_m", "speed_kmh", "course_deg")
 
 
 class Spent(NamedTuple):
@@ -106,17 +106,25 @@ def by_worker(payload: bytes) -> Spent:
     served, begin, start = server_time(), perf_counter(), process_time()
     rows = unpacked(payload)
     has_rows = process_time()
-    batch = [decoded(row) for row in rows]
-    is_decoded = process_time()
-    if write(batch, is_open=lambda protocol: True, channels=known_channels):
+    decoding, batch = 0.0, []
+
+    def decode(part: Sequence[IngestMessage]) -> list[Incoming]:
+        nonlocal decoding
+        begun = process_time()
+        incoming = [decoded(row) for row in part]
+        decoding += process_time() - begun
+        batch.extend(incoming)
+        return incoming
+
+    if write(rows, decode, is_open=lambda protocol: True, channels=known_channels):
         raise AssertionError("not all was stored")
     is_written, end, served = process_time(), perf_counter(), server_time() - served
     encoding = _encoding(batch)
     steps = {
         "unpack": has_rows - start,
-        "decode": is_decoded - has_rows,
+        "decode": decoding,
         "encode": encoding,
-        "write": is_written - is_decoded - encoding,
+        "write": is_written - has_rows - decoding - encoding,
     }
     each = 1e6 / len(rows)
     return Spent({name: each * seconds for name, seconds in steps.items()}, each * (end - begin), each * served, len(rows))
@@ -163,7 +171,7 @@ def _encoding(batch: Sequence[Incoming]) -> float:
     for incoming in batch:
         (report,) = prepare(incoming).reports
         if is_binary:
-            binary.report_row(1, report, True)
+            binary.report_row(1, 1, report, True)
     return process_time() - start
 
 
@@ -213,7 +221,7 @@ def _reports(batch: Sequence[Incoming]) -> list[Report]:
     rows = []
     for incoming in batch:
         (report,) = incoming.decoded.reports
-        fields = {name: getattr(report, name) for name in ("kind", "time", "digest", "body", *COLUMNS)}
+        fields = {name: getattr(report, name) for name in ("kind", "time", "digest", "body", *PLACE, "values", "alarms")}
         message = incoming.message
         rows.append(
             Report(
@@ -228,8 +236,8 @@ def _reports(batch: Sequence[Incoming]) -> list[Report]:
 
 
 def _state(report: Report) -> dict[str, object]:
-    fields = {name: getattr(report, name) for name in ("time", *COLUMNS)}
-    return {**fields, "last_seen": report.received_at, "position_time": report.time}
+    fields = {name: getattr(report, name) for name in ("time", *PLACE, "alarms")}
+    return {**fields, "newest": report.values, "last_seen": report.received_at, "position_time": report.time}
 
 
 TWO_WORKERS = "two workers at once"

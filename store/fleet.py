@@ -36,7 +36,7 @@ class BadKeyError(ValueError):
 
 class Order(StrEnum):
     SEEN = "seen"
-    """The last seen first, those that never were at the end."""
+    """The last seen first, to the minute, those that never were at the end."""
     NAME = "name"
 
 
@@ -103,19 +103,19 @@ def pages(wanted: Wanted, order: Order = Order.SEEN, after: str = "", limit: int
 
 def _by_last_seen(wanted: Wanted, after: _Place | None, limit: int) -> list[_Place]:
     # Both questions in the order of one index, read backwards.
-    states = _only(State.objects.order_by("-last_seen", "-device_id"), "device_id", "device__", wanted)
+    states = _only(State.objects.order_by("-seen_minute", "-device_id"), "device_id", "device__", wanted)
     found: list[_Place] = []
     if after is None or after.value is not None:
-        seen = states.filter(last_seen__isnull=False)
+        seen = states.filter(seen_minute__isnull=False)
         if after:
-            is_behind = Q(last_seen__lt=after.value) | Q(device_id__lt=after.id)
-            seen = seen.filter(is_behind, last_seen__lte=after.value)
-        found += [_Place(*row) for row in seen.values_list("last_seen", "device_id")[:limit]]
+            is_behind = Q(seen_minute__lt=after.value) | Q(device_id__lt=after.id)
+            seen = seen.filter(is_behind, seen_minute__lte=after.value)
+        found += [_Place(*row) for row in seen.values_list("seen_minute", "device_id")[:limit]]
     if len(found) < limit:
-        never = states.filter(last_seen__isnull=True)
+        never = states.filter(seen_minute__isnull=True)
         if after and after.value is None:
             never = never.filter(device_id__lt=after.id)
-        found += [_Place(*row) for row in never.values_list("last_seen", "device_id")[: limit - len(found)]]
+        found += [_Place(*row) for row in never.values_list("seen_minute", "device_id")[: limit - len(found)]]
     return found
 
 

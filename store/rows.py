@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import blake2b
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from protocols.download import FileResult
 from protocols.message import Message, Outcome
@@ -25,6 +27,16 @@ _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 class DeviceKey(NamedTuple):
     protocol: str
     identity: str
+
+
+class Sent(Protocol):
+    """A message of a protocol, decoded or not."""
+
+    @property
+    def protocol(self) -> str: ...
+
+    @property
+    def message(self) -> Message: ...
 
 
 class Incoming(NamedTuple):
@@ -97,12 +109,19 @@ class PreparedReport(NamedTuple):
     is_position: bool
     values: dict[str, Any]
     """What the row's JSON says."""
+    names: int
+    """Of the values, as :func:`names_digest` has them."""
     alarms: list[str]
     is_event: bool
     piece: Piece | None
     units: dict[str, str]
     """By name, as the device itself says."""
     file_result: FileResult | None = None
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether something follows from it when it is stored for the first time."""
+        return bool(self.alarms) or self.file_result is not None
 
 
 class PreparedMessage(NamedTuple):
@@ -117,21 +136,21 @@ class PreparedMessage(NamedTuple):
         return Outcome.QUARANTINED if self.quarantine else Outcome.STORED
 
 
-def device_key(incoming: Incoming) -> DeviceKey | None:
+def device_key(sent: Sent) -> DeviceKey | None:
     """Whose message it is, or None if there can be no row of it, not even one in quarantine.
 
     That is so when what identifies it fits no column: an identity that is empty, longer than a column is wide or
     not text a database takes, a number past 64 bits. No real device has such, and cutting it to fit would store
     one device's data as another's.
     """
-    message = incoming.message
+    message = sent.message
     is_storable = (
         is_name(message.identity, IDENTITY_LENGTH)
-        and is_name(incoming.protocol, PROTOCOL_LENGTH)
+        and is_name(sent.protocol, PROTOCOL_LENGTH)
         and _LOWEST <= message.kind <= _HIGHEST
         and _LOWEST <= message.sequence <= _HIGHEST
     )
-    return DeviceKey(incoming.protocol, message.identity) if is_storable else None
+    return DeviceKey(sent.protocol, message.identity) if is_storable else None
 
 
 def prepare(incoming: Incoming) -> PreparedMessage:
@@ -154,6 +173,14 @@ def quarantined(incoming: Incoming, cause: str, text: str) -> PreparedMessage:
 def is_name(text: str, longest: int) -> bool:
     """Whether a column of this width takes a device's or a protocol's name as it is."""
     return 0 < len(text) <= longest and plain_text(text) == text
+
+
+@lru_cache(maxsize=4096)
+def names_digest(names: tuple[str, ...]) -> int:
+    """What differs for other names, and for the same in another order, in 63 bits; 0 for none."""
+    if not names:
+        return 0
+    return int.from_bytes(blake2b("\0".join(map(str, names)).encode(), digest_size=8).digest(), "big") >> 1 or 1
 
 
 def _prepared_report(report: Report, incoming: Incoming) -> PreparedReport:
@@ -185,6 +212,7 @@ def _prepared_report(report: Report, incoming: Incoming) -> PreparedReport:
         report.time is not None,
         report.is_position,
         values,
+        names_digest(tuple(values)),
         alarms,
         report.is_event,
         report.piece,

@@ -27,8 +27,15 @@ class DeviceState:
     altitude_m: float | None = None
     speed_kmh: float | None = None
     course_deg: float | None = None
-    values: dict[str, Any] = field(default_factory=dict)
+    newest: dict[str, Any] = field(default_factory=dict)
+    newest_names: int | None = None
+    earlier: dict[str, Any] = field(default_factory=dict)
     alarms: list[str] = field(default_factory=list)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the device told last under each name."""
+        return self.earlier | self.newest
 
     def take(self, report: PreparedReport) -> bool:
         """Bring the state forward by a report, if it is not older; whether that changed something.
@@ -40,14 +47,14 @@ class DeviceState:
         if not report.is_dated:
             is_news = self.last_seen is None or row.received_at >= self.last_seen
             if is_news:
-                self.values.update(report.values)
+                self._tell(report.values)
             return is_news
         if not is_believed(report):
             return False
         is_news = self.time is None or row.time >= self.time
         if is_news:
             self.time = row.time
-            self.values.update(report.values)
+            self._tell(report.values)
             self.alarms = report.alarms
         if report.is_position and (self.position_time is None or row.time >= self.position_time):
             is_news = True
@@ -55,6 +62,11 @@ class DeviceState:
             self.latitude, self.longitude = row.latitude, row.longitude
             self.altitude_m, self.speed_kmh, self.course_deg = row.altitude_m, row.speed_kmh, row.course_deg
         return is_news
+
+    def _tell(self, values: dict[str, Any]) -> None:
+        if values:
+            self.newest = self.values | values
+            self.newest_names, self.earlier = None, {}
 
     def see(self, received_at: datetime) -> bool:
         """Something came from the device, whether or not it could be decoded; whether that is news."""

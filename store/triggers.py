@@ -26,7 +26,7 @@ _POSTGRESQL: dict[tuple[str, str], tuple[str, ...]] = {
         """
         CREATE OR REPLACE FUNCTION store_device_state() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
-            INSERT INTO store_state (device_id, group_id, "values", alarms) VALUES (NEW.id, NEW.group_id, '{}', '[]')
+            INSERT INTO store_state (device_id, group_id, newest, earlier, alarms) VALUES (NEW.id, NEW.group_id, '{}', '{}', '[]')
             ON CONFLICT (device_id) DO NOTHING;
             RETURN NULL;
         END $$
@@ -66,7 +66,8 @@ _SQLITE: dict[tuple[str, str], tuple[str, ...]] = {
     ("store_device", "device_state"): (
         """
         CREATE TRIGGER device_state AFTER INSERT ON store_device BEGIN
-            INSERT OR IGNORE INTO store_state (device_id, group_id, "values", alarms) VALUES (NEW.id, NEW.group_id, '{}', '[]');
+            INSERT OR IGNORE INTO store_state (device_id, group_id, newest, earlier, alarms)
+            VALUES (NEW.id, NEW.group_id, '{}', '{}', '[]');
         END
         """,
     ),
@@ -113,8 +114,8 @@ _SQLITE: dict[tuple[str, str], tuple[str, ...]] = {
 
 
 _MISSING_STATES = """
-    INSERT INTO store_state (device_id, "values", alarms)
-    SELECT id, '{}', '[]' FROM store_device d WHERE NOT EXISTS (SELECT 1 FROM store_state s WHERE s.device_id = d.id)
+    INSERT INTO store_state (device_id, newest, earlier, alarms)
+    SELECT id, '{}', '{}', '[]' FROM store_device d WHERE NOT EXISTS (SELECT 1 FROM store_state s WHERE s.device_id = d.id)
     ON CONFLICT (device_id) DO NOTHING
 """
 _OTHER_GROUPS = """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
@@ -21,7 +22,7 @@ from redis import RedisError
 from protocols.message import Outcome
 from protocols.report import Decoded, DecodeError
 from protocols.versions import versions
-from store.bulk import Incoming, write
+from store.bulk import AnySent, Incoming, write
 from tasks import hopeless
 from tasks.admission import is_open
 from tasks.celery import app, protocols, settings
@@ -40,7 +41,7 @@ from tasks.database import database
 from tasks.mailboxes import deliver
 from tasks.media import announce
 from tasks.patience import Patience
-from tasks.poison import Notes, Trial
+from tasks.poison import Notes, TooLongError, Trial, in_time
 
 log = logging.getLogger(__name__)
 
@@ -146,11 +147,22 @@ def _is_copy(request: Any) -> bool:
 
 
 def _stored(rows: list[IngestMessage], trial: Trial, due_media: list[int]) -> dict[int, Outcome]:
-    incoming = trial.decoded(rows, decoded, undecoded)
+    if trial.is_unsuspected:
+        try:
+            return _written(rows, in_time(decoded), due_media)
+        except TooLongError:
+            log.error("a batch takes too long to decode, its messages are tried one by one")
+    return _written(trial.decoded(rows, decoded, undecoded), list, due_media)
+
+
+def _written(
+    batch: Sequence[AnySent], decode: Callable[[Sequence[AnySent]], list[Incoming]], due_media: list[int]
+) -> dict[int, Outcome]:
     try:
         with database():
             return write(
-                incoming,
+                batch,
+                decode,
                 is_open=is_open,
                 longest_file_bytes=settings.media_file_bytes,
                 due_media=due_media,

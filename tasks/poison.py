@@ -5,7 +5,7 @@ however that is. That a process has ended with a batch its worker notes, whose c
 does: then a beginning counts that is older than anything may take. One that may be alive never does.
 
 ended     the next copy
-0         decodes as always
+0         decodes as always, part by part while the parts before are stored; if that takes too long, as follows
 1, 2, 3   decodes one by one and notes which it is at; where one before it has ended goes to quarantine
 4, 5, 6   quarantines all of it, undecoded
 7         is kept as it is (:mod:`tasks.hopeless`), when no other is under way; while one is, it makes way for it
@@ -35,6 +35,8 @@ MOST_TRIED = 4
 MOST_QUARANTINED = 7
 BATCH_SECONDS = 20.0
 """A batch is decoded in tens of milliseconds; this is a decoder that does not come to an end, and its message is looked for."""
+SHORTEST_SECONDS = 0.001
+"""A timer of no time would never end."""
 MESSAGE_SECONDS = 2.0
 SEARCH_SECONDS = 30.0
 """So long they are decoded one by one, then the rest goes to quarantine: together well under the task's time limit."""
@@ -103,16 +105,14 @@ class Trial(NamedTuple):
     def is_hopeless(self) -> bool:
         return self.ended >= MOST_QUARANTINED
 
+    @property
+    def is_unsuspected(self) -> bool:
+        return self.ended == 0
+
     def decoded(self, rows: Sequence[IngestMessage], decode: Decode, undecoded: Undecoded) -> list[Incoming]:
-        """All messages, each as what it was decoded to or with the reason that it was not. What takes too long ends here."""
+        """All messages of a batch that is suspected, each as what it was decoded to or with the reason that it was not."""
         if self.ended >= MOST_TRIED:
             return [undecoded(row, NOT_TRIED) for row in rows]
-        if self.ended == 0:
-            try:
-                with _time_limit(BATCH_SECONDS):
-                    return [decode(row) for row in rows]
-            except _TooLongError:
-                log.error("a batch takes too long to decode, its messages are tried one by one")
         return list(self._one_by_one(rows, decode, undecoded))
 
     def end(self, *, is_stored: bool) -> None:
@@ -138,7 +138,7 @@ class Trial(NamedTuple):
                 try:
                     with _time_limit(MESSAGE_SECONDS):
                         incoming = decode(row)
-                except _TooLongError:
+                except TooLongError:
                     incoming = undecoded(row, SLOW)
                 yield incoming
         if self.notes is not None:
@@ -201,14 +201,32 @@ def _note_end(sender: Any = None, task_id: str = "", exception: BaseException | 
         Notes(ingest_batch(task_id), task_id).has_ended()
 
 
-class _TooLongError(BaseException):
+class TooLongError(BaseException):
     """No Exception: decoders that catch all of them must not catch this."""
+
+
+def in_time(decode: Decode) -> Callable[[Sequence[IngestMessage]], list[Incoming]]:
+    """What decodes parts of a batch, for :data:`BATCH_SECONDS` in all.
+
+    Raises: TooLongError
+    """
+    left = BATCH_SECONDS
+
+    def decoded(rows: Sequence[IngestMessage]) -> list[Incoming]:
+        nonlocal left
+        begun = time.monotonic()
+        with _time_limit(left):
+            incoming = [decode(row) for row in rows]
+        left = max(left - (time.monotonic() - begun), SHORTEST_SECONDS)
+        return incoming
+
+    return decoded
 
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
     def end(*_: object) -> None:
-        raise _TooLongError
+        raise TooLongError
 
     before = signal.signal(signal.SIGALRM, end)
     signal.setitimer(signal.ITIMER_REAL, seconds)

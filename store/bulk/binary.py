@@ -16,7 +16,7 @@ HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 
 COLUMNS = (
-    "device_id", "is_lone", "is_dated", "is_position", "time", "received_at", "sequence", "digest",
+    "part", "device_id", "is_lone", "is_dated", "is_position", "is_telling", "time", "received_at", "sequence", "names", "digest",
     "latitude", "longitude", "altitude_m", "speed_kmh", "course_deg",
     "kind", "values", "alarms", "head", "body",
 )  # fmt: skip
@@ -25,21 +25,21 @@ COLUMNS = (
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _SECONDS_A_DAY = 86_400
 _NULL = b"\xff\xff\xff\xff"
-_fixed = struct.Struct(f">hiqi?i?i?iqiqiqi{DIGEST_SIZE}s").pack
+_fixed = struct.Struct(f">hihiqi?i?i?i?iqiqiqiqi{DIGEST_SIZE}s").pack
 _five_numbers = struct.Struct(">" + 5 * "id").pack
 _number = struct.Struct(">id").pack
 _length = struct.Struct(">i").pack
 
 
-def report_row(device: int, report: PreparedReport, is_lone: bool) -> bytes:
-    """A report's row.
+def report_row(part: int, device: int, report: PreparedReport, is_lone: bool) -> bytes:
+    """A report's row, of the batch's n-th part.
 
     Raises: struct.error when a number has more bits than its column.
     """
     time, received_at, kind, sequence, digest, latitude, longitude, altitude, speed, course, values, alarms, head, body = report.row
     fixed = _fixed(
-        len(COLUMNS), 8, device, 1, is_lone, 1, report.is_dated, 1, report.is_position,
-        8, _microseconds(time), 8, _microseconds(received_at), 8, sequence, DIGEST_SIZE, digest,
+        len(COLUMNS), 2, part, 8, device, 1, is_lone, 1, report.is_dated, 1, report.is_position, 1, report.is_telling,
+        8, _microseconds(time), 8, _microseconds(received_at), 8, sequence, 8, report.names, DIGEST_SIZE, digest,
     )  # fmt: skip
     numbers = (latitude, longitude, altitude, speed, course)
     if None in numbers:

@@ -8,16 +8,18 @@ earlier one of the same transaction waited.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 import orjson
+import psycopg
 from django.db.backends.utils import CursorWrapper
 
 from store.alarms import DeviceAlarm, ReportKey
 from store.bulk import binary
+from store.bulk.background import Background
 from store.bulk.tables import (
     ALARM_ASSIGNMENTS,
     ALARM_COLUMNS,
@@ -32,6 +34,7 @@ from store.bulk.tables import (
     REPORT_COLUMNS,
     STATE_ASSIGNMENTS,
     STATE_COLUMNS,
+    UNFIT,
     FoundDevice,
     NewReport,
     QuarantinedMessage,
@@ -44,6 +47,7 @@ from store.rows import DeviceKey, PreparedMessage, PresenceRow
 from store.states import CLOCK_AHEAD, DeviceState
 
 _TYPES = {
+    "part": "smallint",
     "device_id": "bigint",
     "group_id": "bigint",
     "kind_id": "bigint",
@@ -51,6 +55,7 @@ _TYPES = {
     "is_lone": "boolean",
     "is_dated": "boolean",
     "is_position": "boolean",
+    "is_telling": "boolean",
     "time": "timestamptz",
     "received_at": "timestamptz",
     "last_seen": "timestamptz",
@@ -68,16 +73,17 @@ _TYPES = {
     "speed_kmh": "float8",
     "course_deg": "float8",
     "values": "jsonb",
+    "names": "bigint",
+    "newest": "jsonb",
+    "newest_names": "bigint",
+    "earlier": "jsonb",
     "alarms": "jsonb",
     "digest": "bytea",
     "head": "bytea",
     "body": "bytea",
 }
-_JSON = ("values", "alarms")
+_JSON = ("values", "newest", "earlier", "alarms")
 _PLACE = ("latitude", "longitude", "altitude_m", "speed_kmh", "course_deg")
-
-ROWS_A_WRITE = 50
-"""Of a COPY: the server reads some while the next are packed."""
 
 
 def _quoted(columns: Iterable[str]) -> str:
@@ -88,20 +94,31 @@ def _selected(columns: Iterable[str]) -> str:
     return ", ".join(f'"{column}"::jsonb' if column in _JSON else f'"{column}"' for column in columns)
 
 
+def _temporary(table: str, columns: Mapping[str, str]) -> str:
+    """Each connection makes one once, and each commit empties it."""
+    definitions = ", ".join(f'"{column}" {type}' for column, type in columns.items())
+    return f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({definitions}) ON COMMIT DELETE ROWS"
+
+
 def _taken(is_news: str, columns: Iterable[str]) -> str:
     """Assignments of a conflict's action: what came in if it is news, else what is there."""
     return ", ".join(f'"{column}" = CASE WHEN {is_news} THEN excluded."{column}" ELSE s."{column}" END' for column in columns)
 
 
 # DeviceState.take and DeviceState.see in SQL: without a time a report is compared with when its device was last seen.
+# To merge values takes as long as all else of it: where the names are those of the report before, it need not be done.
+_TELLS_NEWS = """
+    excluded.newest_names <> 0
+    AND NOT coalesce(CASE WHEN excluded.time IS NULL THEN excluded.last_seen < s.last_seen ELSE excluded.time < s.time END, FALSE)
+"""
 _FOLD_LONE_REPORTS = f"""
     INSERT INTO store_state AS s ({_quoted(STATE_COLUMNS)})
     SELECT device_id, received_at, CASE WHEN is_dated THEN time END, CASE WHEN is_dated AND is_position THEN time END,
         {", ".join(f"CASE WHEN is_dated AND is_position THEN {column} END" for column in _PLACE)},
-        "values", CASE WHEN is_dated THEN alarms ELSE '[]' END
+        "values", names, '{{}}'::jsonb, CASE WHEN is_dated THEN alarms ELSE '[]' END
     FROM incoming_report WHERE is_lone
     UNION ALL
-    SELECT id, NULL, NULL, NULL, {", ".join(["NULL"] * len(_PLACE))}, '{{}}', '[]' FROM unnest(%s::bigint[]) AS id
+    SELECT id, NULL, NULL, NULL, {", ".join(["NULL"] * len(_PLACE))}, '{{}}', NULL, '{{}}', '[]' FROM unnest(%s::bigint[]) AS id
     ORDER BY device_id
     ON CONFLICT (device_id) DO UPDATE SET
         last_seen = greatest(s.last_seen, excluded.last_seen),
@@ -109,10 +126,10 @@ _FOLD_LONE_REPORTS = f"""
         position_time = greatest(s.position_time, excluded.position_time),
         {_taken("coalesce(excluded.position_time >= s.position_time, excluded.position_time IS NOT NULL)", _PLACE)},
         {_taken("coalesce(excluded.time >= s.time, excluded.time IS NOT NULL)", ["alarms"])},
-        "values" = CASE
-            WHEN CASE WHEN excluded.time IS NULL THEN excluded.last_seen < s.last_seen ELSE excluded.time < s.time END
-            THEN s."values"
-            ELSE s."values" || excluded."values"
+        {_taken(_TELLS_NEWS, ["newest", "newest_names"])},
+        earlier = CASE
+            WHEN excluded.newest_names IS DISTINCT FROM s.newest_names AND {_TELLS_NEWS} THEN s.earlier || s.newest
+            ELSE s.earlier
         END
     WHERE excluded.last_seen IS NOT NULL
 """
@@ -120,14 +137,22 @@ _UPDATE_STATES = (
     f"INSERT INTO store_state ({_quoted(STATE_COLUMNS)}) SELECT {_selected(STATE_COLUMNS)} FROM incoming_state "
     f"ON CONFLICT (device_id) DO UPDATE SET {STATE_ASSIGNMENTS}"
 )
+# Foreign keys are looked at with each part, in the background, and not all of them at the end.
+_BEGIN_INSERTING = "; ".join((
+    "SET CONSTRAINTS ALL IMMEDIATE",
+    _temporary("incoming_report", {column: _TYPES.get(column, "text") for column in binary.COLUMNS}),
+    _temporary("added_report", {column: _TYPES[column] for column in ("device_id", "time", "digest")}),
+))  # fmt: skip
+_COPY_REPORTS = f"COPY incoming_report ({_quoted(binary.COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 _INSERT_REPORTS = (
     f"INSERT INTO store_report ({_quoted(REPORT_COLUMNS)}) SELECT {_quoted(REPORT_COLUMNS)} FROM incoming_report "
-    "ORDER BY device_id, time, digest ON CONFLICT (device_id, time, digest) DO NOTHING"
+    "WHERE part = {part} ORDER BY device_id, time, digest ON CONFLICT (device_id, time, digest) DO NOTHING"
 )
-_INSERT_REPORTS_AND_TELL = (
-    f"WITH added AS ({_INSERT_REPORTS} RETURNING device_id, time, digest, kind, alarms) "
-    "SELECT device_id, time, digest FROM added WHERE alarms <> '[]' OR kind = ANY(%s::text[])"
-)
+_INSERT_REPORTS_AND_TELL = f"""
+    WITH added AS ({_INSERT_REPORTS} RETURNING device_id, time, digest)
+    INSERT INTO added_report SELECT added.* FROM added JOIN incoming_report i USING (device_id, time, digest)
+    WHERE i.part = {{part}} AND i.is_telling
+"""
 _WRITE_CHANNELS = (
     f"INSERT INTO store_channel AS c ({_quoted(CHANNEL_COLUMNS)}) SELECT {_quoted(CHANNEL_COLUMNS)} FROM incoming_channel "
     "ON CONFLICT (device_id, name) DO UPDATE SET unit = excluded.unit WHERE NOT c.is_unit_set"
@@ -203,27 +228,15 @@ class PostgreSQLTables:
             [now, [key.protocol for key in keys], [key.identity for key in keys]],
         )
 
-    def insert_reports(self, reports: Iterable[NewReport]) -> set[ReportKey]:
-        has_alarms = False
-        result_kinds: set[str] = set()
-
-        def write(copy: Any) -> None:
-            nonlocal has_alarms
-            copy.write(binary.HEADER)
-            while some := list(islice(reports, ROWS_A_WRITE)):
-                copy.write(b"".join(binary.report_row(*report) for report in some))
-                has_alarms = has_alarms or any(new.report.alarms for new in some)
-                result_kinds.update(new.report.row.kind for new in some if new.report.file_result)
-            copy.write(binary.TRAILER)
-
-        reports = iter(reports)
-        self._copy("incoming_report", {column: _TYPES.get(column, "text") for column in binary.COLUMNS}, write)
-        if not has_alarms and not result_kinds:
-            self._cursor.execute(_INSERT_REPORTS)
-            return set()
-        # Its row does not tell that a report has a file's result, its kind nearly does.
-        self._cursor.execute(_INSERT_REPORTS_AND_TELL, [list(result_kinds)])
-        return {ReportKey(device, time, bytes(digest)) for device, time, digest in self._cursor.fetchall()}
+    @contextmanager
+    def inserting(self) -> Iterator[_Insertion]:
+        self._cursor.execute(_BEGIN_INSERTING)
+        insertion = _Insertion(self._cursor)
+        try:
+            yield insertion
+        except UNFIT:
+            insertion.give_up()
+            raise
 
     def insert_quarantine(self, rows: Iterable[QuarantinedMessage]) -> None:
         self._copy_rows("incoming_quarantine", QUARANTINE_COLUMNS, ((device, group, *row) for device, group, row in rows))
@@ -290,11 +303,44 @@ class PostgreSQLTables:
         self._copy(table, types, write)
 
     def _copy(self, table: str, columns: Mapping[str, str], write: Callable[[Any], None]) -> None:
-        """Fill a temporary table, which each connection makes once and each commit empties."""
-        definitions = ", ".join(f'"{column}" {type}' for column, type in columns.items())
-        self._cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({definitions}) ON COMMIT DELETE ROWS")
+        """Fill a temporary table."""
+        self._cursor.execute(_temporary(table, columns))
         with self._cursor.copy(f"COPY {table} ({_quoted(columns)}) FROM STDIN (FORMAT BINARY)") as copy:
             write(copy)
+
+
+class _Insertion:
+    """Each part is copied and inserted in one query, while the next is made."""
+
+    def __init__(self, cursor: CursorWrapper) -> None:
+        self._cursor = cursor
+        self._background = Background(cursor.connection)
+        self._parts = 0
+        self._is_told = False
+
+    def add(self, reports: Sequence[NewReport]) -> None:
+        part = self._parts = self._parts + 1
+        rows = b"".join([binary.HEADER, *(binary.report_row(part, *report) for report in reports), binary.TRAILER])
+        is_telling = any(report.is_telling for _, report, _ in reports)
+        self._is_told |= is_telling
+        insert = (_INSERT_REPORTS_AND_TELL if is_telling else _INSERT_REPORTS).format(part=part)
+        self._background.wait()
+        self._background.copy(f"{_COPY_REPORTS}; {insert}".encode(), rows)
+
+    def wait(self) -> None:
+        self._background.wait()
+
+    def finish(self) -> set[ReportKey]:
+        self._background.wait()
+        if not self._is_told:
+            return set()
+        self._cursor.execute("SELECT device_id, time, digest FROM added_report")
+        return {ReportKey(device, time, bytes(digest)) for device, time, digest in self._cursor.fetchall()}
+
+    def give_up(self) -> None:
+        """Wait for what has begun, whatever becomes of it."""
+        with suppress(psycopg.Error):
+            self._background.wait()
 
 
 def _json_list(names: Iterable[str]) -> str:
@@ -302,11 +348,9 @@ def _json_list(names: Iterable[str]) -> str:
 
 
 def _state(row: Sequence[Any]) -> DeviceState:
-    read = [*row[:-2], json.loads(row[-2]), json.loads(row[-1])]
-    return DeviceState(*read)
+    return DeviceState(*(json.loads(value) if column in _JSON else value for column, value in zip(STATE_COLUMNS, row, strict=True)))
 
 
 def _state_row(state: DeviceState) -> tuple[Any, ...]:
-    columns = [getattr(state, column) for column in STATE_COLUMNS]
-    columns[-2:] = (storable(column)[0] for column in columns[-2:])
-    return tuple(columns)
+    columns = ((column, getattr(state, column)) for column in STATE_COLUMNS)
+    return tuple(storable(value)[0] if column in _JSON else value for column, value in columns)

@@ -7,7 +7,8 @@ needs a lock of its own and nobody else's rows appear in between.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -61,6 +62,7 @@ _WRITE_CHANNEL = (
     f"INSERT INTO store_channel ({', '.join(CHANNEL_COLUMNS)}) VALUES ({', '.join(['%s'] * len(CHANNEL_COLUMNS))}) "
     "ON CONFLICT (device_id, name) DO UPDATE SET unit = excluded.unit WHERE NOT is_unit_set"
 )
+_JSON = ("newest", "earlier", "alarms")
 _STATE_NAMES = ", ".join(f'"{column}"' for column in STATE_COLUMNS)
 _WRITE_STATE = (
     f"INSERT INTO store_state ({_STATE_NAMES}) VALUES ({', '.join(['%s'] * len(STATE_COLUMNS))}) "
@@ -90,22 +92,9 @@ class SQLiteTables:
             [(*key, _time_text(now)) for key in keys],
         )
 
-    def insert_reports(self, reports: Iterable[NewReport]) -> set[ReportKey]:
-        rows: list[tuple[Any, ...]] = []
-        telling: list[tuple[ReportKey, tuple[Any, ...]]] = []
-        for device, report, _ in reports:
-            time, received_at, *rest = report.row
-            row = (device, _time_text(time), _time_text(received_at), *rest)
-            if report.alarms or report.file_result:
-                telling.append((ReportKey(device, time, report.row.digest), row))
-            else:
-                rows.append(row)
-        self._cursor.executemany(_INSERT_REPORT, rows)
-        return {key for key, row in telling if self._is_added(row)}
-
-    def _is_added(self, row: tuple[Any, ...]) -> bool:
-        self._cursor.execute(_INSERT_REPORT, row)
-        return bool(self._cursor.rowcount == 1)
+    @contextmanager
+    def inserting(self) -> Iterator[_Insertion]:
+        yield _Insertion(self._cursor)
 
     def insert_quarantine(self, rows: Iterable[QuarantinedMessage]) -> None:
         self._cursor.executemany(_INSERT_QUARANTINE, [(device, group, *map(_column, row)) for device, group, row in rows])
@@ -163,10 +152,38 @@ class SQLiteTables:
         self._cursor.executemany(_INSERT_EVENT, [tuple(map(_column, (*event, now))) for event in events])
 
 
+class _Insertion:
+    """Reports that are in at once: the database is in this process."""
+
+    def __init__(self, cursor: CursorWrapper) -> None:
+        self._cursor = cursor
+        self._added: set[ReportKey] = set()
+
+    def add(self, reports: Sequence[NewReport]) -> None:
+        rows: list[tuple[Any, ...]] = []
+        for device, report, _ in reports:
+            time, received_at, *rest = report.row
+            row = (device, _time_text(time), _time_text(received_at), *rest)
+            if not report.is_telling:
+                rows.append(row)
+            elif self._is_new(row):
+                self._added.add(ReportKey(device, time, report.row.digest))
+        self._cursor.executemany(_INSERT_REPORT, rows)
+
+    def wait(self) -> None:
+        pass
+
+    def finish(self) -> set[ReportKey]:
+        return self._added
+
+    def _is_new(self, row: tuple[Any, ...]) -> bool:
+        self._cursor.execute(_INSERT_REPORT, row)
+        return bool(self._cursor.rowcount == 1)
+
+
 def _state(row: Sequence[Any]) -> DeviceState:
-    device, *columns, values, alarms = row
-    read = [device, *map(_read, columns), json.loads(values), json.loads(alarms)]
-    return DeviceState(*read)
+    columns = zip(STATE_COLUMNS, map(_read, row), strict=True)
+    return DeviceState(*(json.loads(value) if column in _JSON else value for column, value in columns))
 
 
 def _read(column: Any) -> Any:

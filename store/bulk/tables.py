@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from operator import itemgetter
 from typing import NamedTuple, Protocol
@@ -35,6 +37,10 @@ STATE_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in 
 """Of an insertion that meets a state: it becomes the one that was to be inserted."""
 
 
+UNFIT = (ValueError, TypeError, OverflowError, struct.error)
+"""What making a row raises when it cannot be made of what there is."""
+
+
 class FoundDevice(NamedTuple):
     id: int
     is_enabled: bool
@@ -61,6 +67,22 @@ class QuarantinedMessage(NamedTuple):
     row: QuarantineRow
 
 
+class Insertion(Protocol):
+    """Reports on their way into the table, part by part.
+
+    The database may be at one part while the next is prepared. Until :meth:`finish` or :meth:`wait` its connection is taken.
+    """
+
+    def add(self, reports: Sequence[NewReport]) -> None:
+        """Insert some. One that is there already is left as it is. Devices come in the order of their ids."""
+
+    def wait(self) -> None:
+        """Until all that were added are in."""
+
+    def finish(self) -> set[ReportKey]:
+        """Wait; of the reports that were not there before, those with alarms or with a file's result."""
+
+
 class Tables(Protocol):
     """Writes inside the transaction that is open on its connection.
 
@@ -76,11 +98,8 @@ class Tables(Protocol):
     def create_devices(self, keys: Sequence[DeviceKey], now: datetime) -> None:
         """Add devices. One that another worker has just added is left as it is."""
 
-    def insert_reports(self, reports: Iterable[NewReport]) -> set[ReportKey]:
-        """Add reports, which are made as they are taken. One that is there already is left as it is.
-
-        Those with alarms, or with a file's result, that were not there are returned; others of the same kinds may be, too.
-        """
+    def inserting(self) -> AbstractContextManager[Insertion]:
+        """What takes reports. When a row is refused, the connection is free again once that is left."""
 
     def insert_quarantine(self, rows: Iterable[QuarantinedMessage]) -> None:
         """Add messages to quarantine. One that is there already is left as it is."""

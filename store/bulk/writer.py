@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeVar
 
 from django.db import DataError, IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
@@ -17,30 +17,40 @@ from protocols.download import FileResult
 from protocols.message import Outcome
 from store import alarms, deliveries
 from store.alarms import ReportKey
-from store.bulk.pieces import PieceRow, declined, file_key, insert_pieces
+from store.bulk.pieces import FileKey, PieceRow, declined, file_key, insert_pieces
 from store.bulk.postgresql import PostgreSQLTables
 from store.bulk.sqlite import SQLiteTables
-from store.bulk.tables import FoundDevice, NewReport, QuarantinedMessage, Tables
+from store.bulk.tables import UNFIT, FoundDevice, NewReport, QuarantinedMessage, Tables
 from store.channels import KnownChannels
 from store.events import EventRow
 from store.models import EventKind
 from store.quarantine import GroupKey, group_ids
-from store.rows import UNSTORABLE, DeviceKey, Incoming, PreparedMessage, QuarantineRow, device_key, prepare, quarantined
+from store.rows import UNSTORABLE, DeviceKey, Incoming, PreparedMessage, QuarantineRow, Sent, device_key, prepare, quarantined
 from store.states import CLOCK_AHEAD, decides_alone
 
 log = logging.getLogger(__name__)
 
-_ROW_FAULTS = (DataError, IntegrityError, ValueError, TypeError, OverflowError, struct.error)
+_ROW_FAULTS = (DataError, IntegrityError, *UNFIT)
 """What a database or its driver says about a row. Anything else is about the database and would befall any row."""
-
-
 LONGEST_FILE_BYTES = 1 << 28
 """What is kept of a file unless settings say otherwise."""
+PARTS, SMALLEST_PART = 8, 100
+"""Of a batch: the database is at one while the next is decoded. More parts wait for each other less, and each costs a query."""
+
+AnySent = TypeVar("AnySent", bound=Sent)
+
+
+Decode = Callable[[Sequence[Any]], Sequence[Incoming]]
+
+
+def _as_they_are(batch: Sequence[Any]) -> Sequence[Incoming]:
+    return batch
 
 
 class Rules(NamedTuple):
     """What a batch is written by, and where it is noted what there is to do when it is."""
 
+    decode: Decode
     is_open: Callable[[str], bool]
     longest_file_bytes: int
     due_media: list[int]
@@ -48,7 +58,8 @@ class Rules(NamedTuple):
 
 
 def write(
-    batch: Sequence[Incoming],
+    batch: Sequence[AnySent],
+    decode: Callable[[Sequence[AnySent]], Sequence[Incoming]] = _as_they_are,
     *,
     is_open: Callable[[str], bool],
     longest_file_bytes: int = LONGEST_FILE_BYTES,
@@ -56,6 +67,9 @@ def write(
     channels: KnownChannels | None = None,
 ) -> dict[int, Outcome]:
     """Store a batch; what became of its messages, by position, where that is not plainly ``STORED``.
+
+    Messages are decoded part by part, in the order of their devices, while the database is at the part before. What ``decode``
+    raises comes out of here, and nothing is stored.
 
     It is idempotent: what is stored already stays as it is. Unknown devices of a protocol that ``is_open`` are created, of
     others their messages are refused; those of disabled devices are refused either way, and nothing of a refused message is
@@ -67,12 +81,12 @@ def write(
     Raises: django.db.DatabaseError or InterfaceError if the database is away or broken; part of a halved batch may
     be committed then.
     """
-    keys = [device_key(incoming) for incoming in batch]
+    keys = [device_key(sent) for sent in batch]
     outcomes = {index: Outcome.REFUSED for index, key in enumerate(keys) if key is None}
     if outcomes:
         log.warning("refused messages whose identity or numbers fit no column", extra={"messages": len(outcomes)})
-    arrivals = [Arrival(index, key, incoming) for index, (key, incoming) in enumerate(zip(keys, batch, strict=True)) if key]
-    rules = Rules(is_open, longest_file_bytes, [] if due_media is None else due_media, channels or KnownChannels())
+    arrivals = [Arrival(index, key, sent) for index, (key, sent) in enumerate(zip(keys, batch, strict=True)) if key]
+    rules = Rules(decode, is_open, longest_file_bytes, [] if due_media is None else due_media, channels or KnownChannels())
     outcomes.update(_write_or_halve(arrivals, rules))
     return outcomes
 
@@ -82,10 +96,11 @@ class Arrival(NamedTuple):
 
     place: int
     device: DeviceKey
-    incoming: Incoming
+    sent: Sent
 
 
 Prepare = Callable[[Incoming], PreparedMessage]
+_BY_DEVICE = itemgetter(0)
 
 
 def _write_or_halve(arrivals: list[Arrival], rules: Rules) -> dict[int, Outcome]:
@@ -115,6 +130,7 @@ def _write(arrivals: list[Arrival], rules: Rules, prepare: Prepare) -> dict[int,
         devices = _admit(tables, list(dict.fromkeys(arrival.device for arrival in arrivals)), rules.is_open)
         outcomes = {arrival.place: Outcome.REFUSED for arrival in arrivals if arrival.device not in devices}
         admitted = [(devices[arrival.device].id, arrival) for arrival in arrivals if arrival.device in devices]
+        admitted.sort(key=_BY_DEVICE)
         if admitted:
             outcomes.update(_insert(tables, admitted, rules, prepare))
     return outcomes
@@ -151,32 +167,42 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
     quarantine: list[tuple[int, str, QuarantineRow]] = []
     outcomes: dict[int, Outcome] = {}
     pieces: list[PieceRow] = []
+    refused: set[FileKey] = set()
     results: dict[ReportKey, FileResult] = {}
-    told = [(device, report) for device, arrival in admitted for report in arrival.incoming.decoded.reports if report.piece]
-    refused = declined(told, rules.longest_file_bytes) if told else set()
-
-    def reports() -> Iterator[NewReport]:
-        for device, arrival in admitted:
-            message = prepare(arrival.incoming)
-            by_device.setdefault(device, []).append(message)
-            is_lone = counts[device] == 1 and decides_alone(message)
-            if is_lone:
-                lone.add(device)
-            if message.quarantine:
-                quarantine.append((device, arrival.device.protocol, message.quarantine))
-                outcomes[arrival.place] = message.outcome
-            for report in message.reports:
-                if report.file_result:
-                    results[ReportKey(device, report.row.time, report.row.digest)] = report.file_result
-                if report.piece:
-                    key = file_key(device, report.piece, report.row.digest)
-                    pieces.append(PieceRow(key, report.piece, report.row))
-                    if key in refused:
-                        outcomes[arrival.place] = Outcome.DECLINED
-                        continue
-                yield NewReport(device, report, is_lone)
-
-    added = tables.insert_reports(reports())
+    with tables.inserting() as insertion:
+        for part in _parts(admitted):
+            incoming = rules.decode([arrival.sent for _, arrival in part])
+            told = [
+                (device, report)
+                for (device, _), one in zip(part, incoming, strict=True)
+                for report in one.decoded.reports
+                if report.piece
+            ]
+            if told:
+                insertion.wait()
+                refused |= declined(told, rules.longest_file_bytes)
+            reports: list[NewReport] = []
+            for (device, arrival), one in zip(part, incoming, strict=True):
+                message = prepare(one)
+                by_device.setdefault(device, []).append(message)
+                is_lone = counts[device] == 1 and decides_alone(message)
+                if is_lone:
+                    lone.add(device)
+                if message.quarantine:
+                    quarantine.append((device, arrival.device.protocol, message.quarantine))
+                    outcomes[arrival.place] = message.outcome
+                for report in message.reports:
+                    if report.file_result:
+                        results[ReportKey(device, report.row.time, report.row.digest)] = report.file_result
+                    if report.piece:
+                        key = file_key(device, report.piece, report.row.digest)
+                        pieces.append(PieceRow(key, report.piece, report.row))
+                        if key in refused:
+                            outcomes[arrival.place] = Outcome.DECLINED
+                            continue
+                    reports.append(NewReport(device, report, is_lone))
+            insertion.add(reports)
+        added = insertion.finish()
     if quarantine:
         _insert_quarantine(tables, quarantine)
     tables.bring_forward(by_device, lone)
@@ -190,6 +216,17 @@ def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, p
         news = [(key.device, result) for key, result in results.items() if key in added]
         deliveries.settle(news, datetime.now(UTC))
     return outcomes
+
+
+def _parts(admitted: Sequence[tuple[int, Arrival]]) -> Iterator[Sequence[tuple[int, Arrival]]]:
+    """All of a device in one, so that reports are inserted in the order of their keys."""
+    size, start = max(SMALLEST_PART, -(-len(admitted) // PARTS)), 0
+    while start < len(admitted):
+        end = start + size
+        while end < len(admitted) and admitted[end][0] == admitted[end - 1][0]:
+            end += 1
+        yield admitted[start:end]
+        start = end
 
 
 def _insert_quarantine(tables: Tables, rows: list[tuple[int, str, QuarantineRow]]) -> None:

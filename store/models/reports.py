@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.sql.compiler import SQLCompiler
 
 from store.models.devices import Device
 from store.models.groups import Group
@@ -55,6 +59,16 @@ class Report(Position):
         return f"{self.kind} of device {self.device_id} at {self.time:%Y-%m-%d %H:%M:%S}"
 
 
+class Minute(models.Func):
+    """The minute that a moment is in."""
+
+    output_field = models.DateTimeField(null=True)
+    template = "date_bin('1 minute', %(expressions)s, TIMESTAMPTZ '2000-01-01 00:00:00+00')"
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra: Any) -> tuple[str, tuple[Any, ...]]:
+        return self.as_sql(compiler, connection, template="(substr(%(expressions)s, 1, 16) || ':00')", **extra)
+
+
 class State(Position):
     """How a device stands: one row each, made with the device, which never goes back in time."""
 
@@ -65,18 +79,32 @@ class State(Position):
     """The device's, kept so by :mod:`store.triggers`: it stands here too, for an index with the time to begin with it."""
     last_seen = models.DateTimeField(null=True)
     """When the newest message was received."""
+    seen_minute = models.GeneratedField(
+        expression=Minute("last_seen"), output_field=models.DateTimeField(null=True), db_persist=True
+    )
+    """That to the minute, for indexes: they would have to follow each message, and so follow the first of a minute."""
     time = models.DateTimeField(null=True)
     """The newest dated report's time: values and alarms are as of then."""
     position_time = models.DateTimeField(null=True)
     """The time of the newest report that is a position: latitude to course are as of then."""
-    values = models.JSONField(default=dict)
+    newest = models.JSONField(default=dict)
+    """Values of the newest report that told any, or of several merged."""
+    newest_names = models.BigIntegerField(null=True)
+    """Of that report, as :func:`store.rows.names_digest` has them; None of several."""
+    earlier = models.JSONField(default=dict)
+    """Values that were told before, of which the newest hold."""
     alarms = models.JSONField(default=list)
 
     class Meta:
         indexes = (
-            models.Index(fields=["last_seen", "device"], name="state_last_seen"),
-            models.Index(fields=["group", "last_seen", "device"], name="state_group_last_seen"),
+            models.Index(fields=["seen_minute", "device"], name="state_seen"),
+            models.Index(fields=["group", "seen_minute", "device"], name="state_group_seen"),
         )
 
     def __str__(self) -> str:
         return f"state of device {self.device_id}"
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the device told last under each name."""
+        return {**self.earlier, **self.newest}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from protocols.message import Outcome
 from protocols.report import DecodeError
-from store.bulk import write
-from store.models import Device, Quarantine, Report, State
+from store.bulk import Incoming, write, writer
+from store.models import Alarm, Device, Quarantine, Report, State
 from tests.records import NOON, anybody, incoming, minutes, nobody, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -138,3 +140,62 @@ def test_the_same_identity_in_two_protocols_is_two_devices() -> None:
 
 def test_an_empty_batch_is_nothing() -> None:
     assert write([], is_open=anybody) == {}
+
+
+def _of_many_devices() -> list[Incoming]:
+    """Of each device something, of some much, and most of what there is."""
+    error = DecodeError("cut", "", "")
+    batch = []
+    for number in range(12):
+        sent = [
+            report(f"{number} {part}".encode(), NOON + minutes(part), values={f"v{part}": number}) for part in range(1 + number % 3)
+        ]
+        if number % 4 == 1:
+            sent.append(report(f"{number} alarm".encode(), NOON + minutes(4), alarms=["sos"]))
+        batch.append(incoming(*sent, identity=f"{number}", error=error if number % 5 == 0 else None))
+        batch.append(incoming(report(f"{number} more".encode()), identity=f"{number % 7}"))
+    return batch
+
+
+def _all_there_is() -> list[list[Any]]:
+    order = ("device__identity", "digest")
+    return [
+        list(Report.objects.order_by(*order).values_list("device__identity", "digest", "values")),
+        sorted((state.device.identity, state.time, str(state.values)) for state in State.objects.select_related("device")),
+        list(Alarm.objects.order_by("device__identity").values_list("device__identity", "times", "is_ongoing")),
+        list(Quarantine.objects.order_by(*order).values_list("device__identity", "digest")),
+    ]
+
+
+def test_in_parts_the_same_is_stored_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = write(_of_many_devices(), is_open=anybody)
+    at_once = _all_there_is()
+    Device.objects.all().delete()
+    decoded: list[list[str]] = []
+
+    def decode(part: Sequence[Incoming]) -> Sequence[Incoming]:
+        decoded.append([sent.message.identity for sent in part])
+        return part
+
+    monkeypatch.setattr(writer, "SMALLEST_PART", 1)
+    assert write(_of_many_devices(), decode, is_open=anybody) == outcomes
+    assert _all_there_is() == at_once
+    assert len(decoded) > 3
+    assert not any(set(one) & set(other) for one, other in pairwise(decoded)), "a device is in two parts"
+    assert write(_of_many_devices(), is_open=anybody) == outcomes
+    assert _all_there_is() == at_once
+
+
+def test_what_decoding_raises_comes_out_and_nothing_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode(part: Sequence[Incoming]) -> Sequence[Incoming]:
+        if decoded:
+            raise RuntimeError("no more")
+        decoded.append(part)
+        return part
+
+    decoded: list[Any] = []
+    monkeypatch.setattr(writer, "SMALLEST_PART", 1)
+    with pytest.raises(RuntimeError, match="no more"):
+        write(_of_many_devices(), decode, is_open=anybody)
+    assert Report.objects.count() == 0
+    assert write(_of_many_devices(), is_open=anybody).keys() == {0, 10, 20}

@@ -200,7 +200,7 @@ def test_a_migration_makes_up_for_what_happens_without_triggers() -> None:
     devices.move("fake", "1", "", ANA)
     devices.move("fake", "2", "A", ANA)
     call_command("migrate", verbosity=0)
-    states = State.objects.order_by("device__identity").values_list("device__identity", "group__name", "values")
+    states = State.objects.order_by("device__identity").values_list("device__identity", "group__name", "newest")
     assert list(states) == [("1", None, {}), ("2", "A", {}), ("3", None, {})]
 
 

@@ -21,6 +21,12 @@ pytestmark = pytest.mark.usefixtures("database_url")
 GOOD = incoming(report(b"good"), identity="good")
 
 
+@pytest.fixture(params=[1, 1000], autouse=True, ids=["in parts", "at once"])
+def smallest_part(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bad ones in a part of their own, while the database is at another's, too."""
+    monkeypatch.setattr(writer, "SMALLEST_PART", request.param)
+
+
 def write_beside_good(*messages: object) -> list[Outcome | None]:
     """Store them in the middle of good ones, which must all arrive; what became of them."""
     batch = [GOOD, *messages, incoming(report(b"good too"), identity="good")]

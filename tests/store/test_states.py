@@ -17,7 +17,8 @@ from tests.records import NOON, anybody, incoming, minutes, report
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
-FOLDED = [name for name in DeviceState.__dataclass_fields__ if name != "device_id"]
+HOW_VALUES_ARE_KEPT = {"newest", "newest_names", "earlier"}
+FOLDED = ["values", *sorted(DeviceState.__dataclass_fields__.keys() - {"device_id"} - HOW_VALUES_ARE_KEPT)]
 
 
 def store(*reports: object, at: float = 0, identity: str = "1", **fields: object) -> None:
@@ -151,9 +152,8 @@ def _some_message(chance: random.Random, turn: int, identity: str) -> Incoming:
             [None, NOON + minutes(turn + chance.randrange(-9, 9)), NOON + minutes(turn + chance.choice((0, 9**4)))]
         )
         place = chance.choice([{}, {"latitude": float(turn), "longitude": 1.0, "speed_kmh": chance.choice((None, 2.0))}])
-        values = {
-            name: chance.choice((None, turn, 0.5, [turn], {"a": turn})) for name in chance.sample("abcdef", chance.randrange(5))
-        }
+        names = chance.choice(("", "ab", "ab", "bcd", "bcd", chance.sample("abcdef", chance.randrange(5))))
+        values = {name: chance.choice((None, turn, 0.5, [turn], {"a": turn})) for name in names}
         fields: dict[str, Any] = {**place, "values": values, "alarms": chance.choice(([], ["sos"], ["crash", "sos"]))}
         reports.append(report(f"{turn} {number} {chance.random()}".encode(), time, **fields))
     error = None if reports else DecodeError("cut", "", "")

@@ -13,14 +13,25 @@ from celery.signals import task_failure
 from click.testing import CliRunner
 
 from iotgw.cli import main
-from protocols.message import Outcome
-from protocols.report import DecodeError
+from protocols.message import Message, Outcome
+from protocols.report import Decoded, DecodeError
+from store.bulk import writer
 from store.models import Quarantine, Report
 from store.rows import Incoming
 from tasks import connection as worker_connection
 from tasks import hopeless, ingest, poison
 from tasks.contract import HOPELESS, INGEST_TASK, IngestMessage, decoding_key, ingest_payload, ingest_task_id, unpack_hopeless
-from tasks.poison import BEGUN_SECONDS, MOST_BEGUN, MOST_QUARANTINED, MOST_TRIED, NOT_TRIED, Notes, Trial
+from tasks.poison import (
+    BEGUN_SECONDS,
+    MOST_BEGUN,
+    MOST_QUARANTINED,
+    MOST_TRIED,
+    NOT_TRIED,
+    SHORTEST_SECONDS,
+    Notes,
+    Trial,
+    in_time,
+)
 from tests.servers import Child, Redis, wait_until
 from tests.tasks.fakes import BAD, FAKE, GOOD, HEAVY, KILL, LOOP
 from tests.tasks.test_ingest import message, receipts, run_copy
@@ -252,11 +263,50 @@ def test_a_decoder_without_end_costs_its_message_and_so_do_many_of_them(monkeypa
         return [error.cause if error else "good" for error in errors]
 
     monkeypatch.setitem(ingest.protocols, "fake", FAKE)
-    monkeypatch.setattr(poison, "BATCH_SECONDS", 0.05)
     monkeypatch.setattr(poison, "MESSAGE_SECONDS", 0.05)
     assert causes([ROWS[0], message(LOOP), ROWS[1]]) == ["good", "time-limit", "good"]
     monkeypatch.setattr(poison, "SEARCH_SECONDS", 0.01)
     assert causes([message(LOOP), ROWS[0], message(LOOP)]) == ["time-limit", "not-tried", "not-tried"]
+
+
+def test_parts_of_a_batch_have_a_time_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoder that takes a moment for each message, and more of them than there is time for."""
+    clock = iter(range(100))
+    monkeypatch.setattr(poison, "BATCH_SECONDS", 5.0)
+    monkeypatch.setattr(poison.time, "monotonic", lambda: float(next(clock)))
+    set_for: list[float] = []
+
+    def note(_: int, seconds: float) -> None:
+        set_for.append(seconds)
+
+    monkeypatch.setattr(poison.signal, "setitimer", note)
+    decode = in_time(ingest.decoded)
+    assert [len(decode(ROWS)) for _ in range(7)] == [3] * 7
+    assert [seconds for seconds in set_for if seconds] == [5.0, 4.0, 3.0, 2.0, 1.0, SHORTEST_SECONDS, SHORTEST_SECONDS]
+
+
+@pytest.mark.usefixtures("client", "database_url")
+def test_a_part_that_takes_too_long_leaves_nothing_half_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts before it are on their way into the database then."""
+    monkeypatch.setattr(poison, "BATCH_SECONDS", 1.0)
+    monkeypatch.setattr(poison, "MESSAGE_SECONDS", 0.05)
+    monkeypatch.setattr(writer, "SMALLEST_PART", 1)
+    decode = FAKE.decode
+
+    def slowly(sent: Message) -> Decoded:
+        while sent.body.startswith(LOOP):
+            try:
+                time.sleep(0.001)
+            except Exception:
+                continue
+        return decode(sent)
+
+    monkeypatch.setattr(FAKE, "decode", slowly)
+    rows = [message(GOOD + b"%d" % number, identity=f"{number}") for number in range(8)]
+    rows[6] = message(LOOP, identity="6")
+    ingest.store_batch(**ingest_payload("b1", "gw", rows))
+    assert Report.objects.count() == 7
+    assert list(Quarantine.objects.values_list("error_cause", flat=True)) == ["time-limit"]
 
 
 def start_poisoned(start_child: Callable[..., Child], urls: dict[str, str]) -> Child:
