@@ -250,10 +250,12 @@ class PostgreSQLTables:
         since the locks of all have to be taken in one order; they are then read, folded here, and written back.
         """
         others = [device for device in devices if device not in lone]
-        self._cursor.execute(_FOLD_LONE_REPORTS, [others])
+        self._cursor.execute(_FOLD_LONE_REPORTS, [_ids(others)])
         if not others:
             return
-        self._cursor.execute(f"SELECT {_quoted(STATE_COLUMNS)} FROM store_state WHERE device_id = ANY(%s::bigint[])", [others])
+        self._cursor.execute(
+            f"SELECT {_quoted(STATE_COLUMNS)} FROM store_state WHERE device_id = ANY(%s::bigint[])", [_ids(others)]
+        )
         states = [_state(row) for row in self._cursor.fetchall()]
         changed = [state for state in states if state.take_all(devices[state.device_id])]
         if changed:
@@ -261,7 +263,7 @@ class PostgreSQLTables:
             self._cursor.execute(_UPDATE_STATES)
 
     def find_channels(self, devices: Collection[int]) -> dict[int, dict[str, str]]:
-        self._cursor.execute("SELECT device_id, name, unit FROM store_channel WHERE device_id = ANY(%s::bigint[])", [list(devices)])
+        self._cursor.execute("SELECT device_id, name, unit FROM store_channel WHERE device_id = ANY(%s::bigint[])", [_ids(devices)])
         return by_device(self._cursor.fetchall())
 
     def write_channels(self, rows: Sequence[ChannelRow]) -> None:
@@ -270,7 +272,7 @@ class PostgreSQLTables:
 
     def find_alarms(self, devices: Collection[int], told: Collection[int]) -> list[DeviceAlarm]:
         # Told once more, though the incoming reports have them: of a table that is always new, no plan is to be relied on.
-        self._cursor.execute(_FIND_ALARMS, [list(told), list(devices)])
+        self._cursor.execute(_FIND_ALARMS, [_ids(told), _ids(devices)])
         return [DeviceAlarm(*row) for row in self._cursor.fetchall()]
 
     def find_ended(self, alarms: Sequence[DeviceAlarm], until: datetime) -> list[tuple[DeviceAlarm, datetime]]:
@@ -341,6 +343,11 @@ class _Insertion:
         """Wait for what has begun, whatever becomes of it."""
         with suppress(psycopg.Error):
             self._background.wait()
+
+
+def _ids(ids: Iterable[int]) -> str:
+    """An array's text, which psycopg would make number by number."""
+    return f"{{{','.join(map(str, ids))}}}"
 
 
 def _json_list(names: Iterable[str]) -> str:
