@@ -15,6 +15,8 @@ from django.db.backends.utils import CursorWrapper
 
 from protocols.download import FileResult
 from protocols.message import Outcome
+from protocols.piece import Piece
+from protocols.report import Report
 from store import alarms, deliveries
 from store.alarms import ReportKey
 from store.bulk.pieces import FileKey, PieceRow, declined, file_key, insert_pieces
@@ -25,7 +27,18 @@ from store.channels import KnownChannels
 from store.events import EventRow
 from store.models import EventKind
 from store.quarantine import GroupKey, group_ids
-from store.rows import UNSTORABLE, DeviceKey, Incoming, PreparedMessage, QuarantineRow, Sent, device_key, prepare, quarantined
+from store.rows import (
+    UNSTORABLE,
+    DeviceKey,
+    Incoming,
+    PreparedMessage,
+    PreparedReport,
+    QuarantineRow,
+    Sent,
+    device_key,
+    prepare,
+    quarantined,
+)
 from store.states import CLOCK_AHEAD, decides_alone
 
 log = logging.getLogger(__name__)
@@ -38,8 +51,6 @@ PARTS, SMALLEST_PART = 8, 100
 """Of a batch: the database is at one while the next is decoded. More parts wait for each other less, and each costs a query."""
 
 AnySent = TypeVar("AnySent", bound=Sent)
-
-
 Decode = Callable[[Sequence[Any]], Sequence[Incoming]]
 
 
@@ -99,6 +110,8 @@ class Arrival(NamedTuple):
     sent: Sent
 
 
+Admitted = tuple[int, Arrival]
+"""With the id of its device."""
 Prepare = Callable[[Incoming], PreparedMessage]
 _BY_DEVICE = itemgetter(0)
 
@@ -155,70 +168,87 @@ def _admit(tables: Tables, keys: list[DeviceKey], is_open: Callable[[str], bool]
     return {key: device for key, device in found.items() if device.is_enabled}
 
 
-def _insert(tables: Tables, admitted: list[tuple[int, Arrival]], rules: Rules, prepare: Prepare) -> dict[int, Outcome]:
+def _insert(tables: Tables, admitted: list[Admitted], rules: Rules, prepare: Prepare) -> dict[int, Outcome]:
     """The rows of reports and quarantine, then what follows from them: states, files of which they bring pieces, channels,
     alarms with their events, and deliveries of which they say what became.
-
-    Messages are prepared while reports are inserted: the database takes in some while the next are made.
     """
-    counts = Counter(device for device, _ in admitted)
-    by_device: dict[int, list[PreparedMessage]] = {}
-    lone: set[int] = set()
-    quarantine: list[tuple[int, str, QuarantineRow]] = []
-    outcomes: dict[int, Outcome] = {}
-    pieces: list[PieceRow] = []
-    refused: set[FileKey] = set()
-    results: dict[ReportKey, FileResult] = {}
+    brought = _Brought(admitted, prepare)
     with tables.inserting() as insertion:
         for part in _parts(admitted):
             incoming = rules.decode([arrival.sent for _, arrival in part])
-            told = [
-                (device, report)
-                for (device, _), one in zip(part, incoming, strict=True)
-                for report in one.decoded.reports
-                if report.piece
-            ]
-            if told:
+            if told := _pieces_told(part, incoming):
                 insertion.wait()
-                refused |= declined(told, rules.longest_file_bytes)
-            reports: list[NewReport] = []
-            for (device, arrival), one in zip(part, incoming, strict=True):
-                message = prepare(one)
-                by_device.setdefault(device, []).append(message)
-                is_lone = counts[device] == 1 and decides_alone(message)
-                if is_lone:
-                    lone.add(device)
-                if message.quarantine:
-                    quarantine.append((device, arrival.device.protocol, message.quarantine))
-                    outcomes[arrival.place] = message.outcome
-                for report in message.reports:
-                    if report.file_result:
-                        results[ReportKey(device, report.row.time, report.row.digest)] = report.file_result
-                    if report.piece:
-                        key = file_key(device, report.piece, report.row.digest)
-                        pieces.append(PieceRow(key, report.piece, report.row))
-                        if key in refused:
-                            outcomes[arrival.place] = Outcome.DECLINED
-                            continue
-                    reports.append(NewReport(device, report, is_lone))
-            insertion.add(reports)
+                brought.declined |= declined(told, rules.longest_file_bytes)
+            if reports := brought.take(part, incoming):
+                insertion.add(reports)
         added = insertion.finish()
-    if quarantine:
-        _insert_quarantine(tables, quarantine)
-    tables.bring_forward(by_device, lone)
-    if pieces:
-        due = insert_pieces(pieces, refused)
+    if brought.quarantine:
+        _insert_quarantine(tables, brought.quarantine)
+    tables.bring_forward(brought.by_device, brought.lone)
+    if brought.pieces:
+        due = insert_pieces(brought.pieces, brought.declined)
         transaction.on_commit(partial(rules.due_media.extend, due))
-    _add_channels(tables, rules.channels, by_device, admitted)
-    _bring_alarms_forward(tables, by_device, added)
-    if results:
+    _add_channels(tables, rules.channels, brought.by_device, admitted)
+    _bring_alarms_forward(tables, brought.by_device, added)
+    if brought.results:
         # A copy of what was stored before would be taken for word of the delivery that has come after.
-        news = [(key.device, result) for key, result in results.items() if key in added]
+        news = [(key.device, result) for key, result in brought.results.items() if key in added]
         deliveries.settle(news, datetime.now(UTC))
-    return outcomes
+    return brought.outcomes
 
 
-def _parts(admitted: Sequence[tuple[int, Arrival]]) -> Iterator[Sequence[tuple[int, Arrival]]]:
+class _Brought:
+    """What the messages of a batch bring, gathered part by part."""
+
+    def __init__(self, admitted: Sequence[Admitted], prepare: Prepare) -> None:
+        self._prepare = prepare
+        self._counts = Counter(device for device, _ in admitted)
+        self.by_device: dict[int, list[PreparedMessage]] = {}
+        self.lone: set[int] = set()
+        self.quarantine: list[tuple[int, str, QuarantineRow]] = []
+        self.pieces: list[PieceRow] = []
+        self.declined: set[FileKey] = set()
+        self.results: dict[ReportKey, FileResult] = {}
+        self.outcomes: dict[int, Outcome] = {}
+
+    def take(self, part: Sequence[Admitted], incoming: Sequence[Incoming]) -> list[NewReport]:
+        """Prepare the messages of a part; its reports."""
+        reports: list[NewReport] = []
+        for (device, arrival), one in zip(part, incoming, strict=True):
+            message = self._prepare(one)
+            self.by_device.setdefault(device, []).append(message)
+            is_lone = self._counts[device] == 1 and decides_alone(message)
+            if is_lone:
+                self.lone.add(device)
+            if message.quarantine:
+                self.quarantine.append((device, arrival.device.protocol, message.quarantine))
+                self.outcomes[arrival.place] = message.outcome
+            for report in message.reports:
+                if report.file_result:
+                    self.results[ReportKey(device, report.row.time, report.row.digest)] = report.file_result
+                if report.piece and self._is_declined(device, report, report.piece):
+                    self.outcomes[arrival.place] = Outcome.DECLINED
+                else:
+                    reports.append(NewReport(device, report, is_lone))
+        return reports
+
+    def _is_declined(self, device: int, report: PreparedReport, piece: Piece) -> bool:
+        key = file_key(device, piece, report.row.digest)
+        self.pieces.append(PieceRow(key, piece, report.row))
+        return key in self.declined
+
+
+def _pieces_told(part: Sequence[Admitted], incoming: Sequence[Incoming]) -> list[tuple[int, Report]]:
+    """The reports that bring something of a file, with their devices."""
+    return [
+        (device, report)
+        for (device, _), one in zip(part, incoming, strict=True)
+        for report in one.decoded.reports
+        if report.piece is not None
+    ]
+
+
+def _parts(admitted: Sequence[Admitted]) -> Iterator[Sequence[Admitted]]:
     """All of a device in one, so that reports are inserted in the order of their keys."""
     size, start = max(SMALLEST_PART, -(-len(admitted) // PARTS)), 0
     while start < len(admitted):
@@ -238,7 +268,7 @@ def _insert_quarantine(tables: Tables, rows: list[tuple[int, str, QuarantineRow]
 
 
 def _add_channels(
-    tables: Tables, known: KnownChannels, devices: dict[int, list[PreparedMessage]], admitted: list[tuple[int, Arrival]]
+    tables: Tables, known: KnownChannels, devices: dict[int, list[PreparedMessage]], admitted: list[Admitted]
 ) -> None:
     """The channels that these devices have not been seen with."""
     news = known.news(devices)
