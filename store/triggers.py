@@ -14,9 +14,10 @@ from __future__ import annotations
 from itertools import chain
 
 from django.db import connection, transaction
+from django.db.models import Model
 
 from store import search
-from store.models import AuditEntry
+from store.models import AuditEntry, State
 from store.search import WORDS
 
 _ADD_WORDS = f"INSERT INTO {WORDS} (rowid, name, identity) VALUES (NEW.id, NEW.name, NEW.identity)"
@@ -134,8 +135,8 @@ def drop() -> None:
 
 
 def make() -> None:
-    """Make those that are not there, if their tables are, and make up for what happened without them."""
-    if AuditEntry._meta.db_table not in connection.introspection.table_names():
+    """Make those that are not there, if their tables are as these are, and make up for what happened without them."""
+    if not all(map(_is_as_declared, (State, AuditEntry))):
         return
     search.prepare()
     there = _there()
@@ -146,6 +147,17 @@ def make() -> None:
         for statement in (*chain.from_iterable(missing), _MISSING_STATES, _OTHER_GROUPS):
             cursor.execute(statement)
     search.rebuild()
+
+
+def _is_as_declared(model: type[Model]) -> bool:
+    """Whether its table has all its columns: it has not when a migration goes back to before."""
+    table = model._meta.db_table
+    with connection.cursor() as cursor:
+        if table not in connection.introspection.table_names(cursor):
+            return False
+        cursor.execute(f"SELECT * FROM {table} LIMIT 0")
+        there = {column[0] for column in cursor.description}
+    return {field.column for field in model._meta.local_concrete_fields} <= there
 
 
 def _triggers() -> dict[tuple[str, str], tuple[str, ...]]:

@@ -95,9 +95,9 @@ def _selected(columns: Iterable[str]) -> str:
 
 
 def _temporary(table: str, columns: Mapping[str, str]) -> str:
-    """Each connection makes one once, and each commit empties it."""
+    """Each connection makes one once, and each commit empties it; so does this, for a transaction that writes more than once."""
     definitions = ", ".join(f'"{column}" {type}' for column, type in columns.items())
-    return f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({definitions}) ON COMMIT DELETE ROWS"
+    return f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({definitions}) ON COMMIT DELETE ROWS; DELETE FROM {table}"
 
 
 def _taken(is_news: str, columns: Iterable[str]) -> str:

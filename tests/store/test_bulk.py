@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from protocols.message import Outcome
 from protocols.report import DecodeError
@@ -199,3 +200,16 @@ def test_what_decoding_raises_comes_out_and_nothing_is_stored(monkeypatch: pytes
         write(_of_many_devices(), decode, is_open=anybody)
     assert Report.objects.count() == 0
     assert write(_of_many_devices(), is_open=anybody).keys() == {0, 10, 20}
+
+
+def test_a_transaction_may_write_more_than_once() -> None:
+    error = DecodeError("cut", "", "")
+    with transaction.atomic():
+        for at in range(3):
+            told = [
+                report(f"{at} {part}".encode(), NOON + minutes(at), alarms=["sos"] * part, values={"v": at}) for part in range(2)
+            ]
+            both = [incoming(told[0], identity="1"), incoming(*told, identity="2", error=error, body=b"%d" % at)]
+            assert write(both, is_open=anybody) == {1: Outcome.QUARANTINED}
+    assert (Report.objects.count(), Quarantine.objects.count(), Alarm.objects.count()) == (9, 3, 1)
+    assert [state.values for state in State.objects.all()] == [{"v": 2}] * 2

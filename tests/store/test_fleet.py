@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from store import devices, fleet, groups, search, triggers
@@ -278,3 +278,48 @@ def test_a_list_of_all_goes_through_pages_and_asks_no_more_for_many_devices(monk
         assert len(json.loads(run("devices", "--json", "--limit", "10"))) == 10
     assert len(asked) < 8
     assert State.objects.count() == 25
+
+
+@pytest.mark.parametrize("limit", [1, 2, 50])
+def test_those_of_one_minute_are_listed_the_newest_device_first(limit: int) -> None:
+    for number, second in enumerate((50, 5, 30)):
+        seen(f"{number}", second / 60)
+    seen("3", 1)
+    assert listed(limit=limit) == ["3", "2", "1", "0"]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_device_that_is_seen_again_within_its_minute_touches_no_index() -> None:
+    def updates(at: float) -> tuple[int, int]:
+        """Of the state: all, and those that were written beside the old one (heap-only tuples)."""
+        before = _updates()
+        seen("1", at)
+        return tuple(now - then for now, then in zip(_updates(), before, strict=True))  # type: ignore[return-value]
+
+    seen("1", 0.1)
+    with transaction.atomic():
+        assert [updates(at) for at in (0.2, 0.3, 1.0, 1.1)] == [(1, 1), (1, 1), (1, 0), (1, 1)]
+
+
+def _updates() -> tuple[int, int]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_stat_get_xact_tuples_updated(id), pg_stat_get_xact_tuples_hot_updated(id) "
+            "FROM (VALUES ('store_state'::regclass)) AS state (id)"
+        )
+        return cursor.fetchone()  # type: ignore[no-any-return]
+
+
+def test_states_of_before_are_listed_and_told_after_the_migration() -> None:
+    """And those of after, when it is taken back."""
+    write([incoming(report(values={"a": 1, "b": [2]}), identity="1", received_at=NOON + minutes(0.5))], is_open=anybody)
+    call_command("migrate", "store", "0010", verbosity=0)
+    with connection.cursor() as cursor:
+        cursor.execute('SELECT "values" FROM store_state')
+        assert json.loads(cursor.fetchone()[0]) == {"a": 1, "b": [2]}
+    call_command("migrate", verbosity=0)
+    assert State.objects.get().values == {"a": 1, "b": [2]}
+    assert State.objects.get().seen_minute == NOON
+    write([incoming(report(b"new", NOON + minutes(1), values={"b": 3}), identity="1")], is_open=anybody)
+    assert State.objects.get().values == {"a": 1, "b": 3}
+    assert listed() == ["1"]
