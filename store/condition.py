@@ -6,6 +6,7 @@ reached ──▶ version, clock, time zone
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -49,8 +50,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def _reach(_: Settings) -> Verdict:
-    if connection.vendor == "sqlite" and not Path(path := connection.settings_dict["NAME"]).is_file():
-        return fault(f"there is no file {path}", "iotgw migrate makes it; or is database_url, or var, another one?")
+    if connection.vendor == "sqlite" and not os.path.isfile(path := connection.settings_dict["NAME"]):
+        return fault(
+            f"there is no file {path}, or this user may not see it",
+            "iotgw migrate makes it; or is database_url, or var, another one?",
+        )
     try:
         with connection.cursor() as cursor:
             cursor.execute(*_patience())
