@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from settings import Settings
 from settings.findings import Finding, State
 from store import condition, search
+from store.database import BUSY_SECONDS
 from store.models import Device, Media
 from tests.servers import PostgreSQL
 
@@ -122,7 +124,9 @@ def test_a_database_that_somebody_has_locked_is_waited_for_a_bounded_time(sqlite
     monkeypatch.setattr(condition, "ANSWER_SECONDS", 0)
     with sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
         found = look()
+        assert time.monotonic() - began < BUSY_SECONDS / 2
         other.execute("ROLLBACK")
     assert faults(found) == ["database rows"]
     assert "locked" in found["database rows"].found
