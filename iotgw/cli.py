@@ -36,6 +36,9 @@ STORE_COMMANDS = {
     "migrate": "Bring the database's tables up to date.",
 }
 
+AREA_NAMES = ("host", "disk", "redis", "broker", "database")
+"""What ``iotgw doctor`` looks at, beside the settings."""
+
 
 class ProtocolName(click.ParamType[DeviceProtocol]):
     """The name of a registered protocol."""
@@ -278,6 +281,29 @@ def dead(again: str | None, drop: str | None, as_json: bool) -> None:
         print("There are no dead letters.")
 
 
+@main.command()
+@click.option(
+    "--without", multiple=True, type=click.Choice(AREA_NAMES), help="Leave this out, such as database on a host without one."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def doctor(without: tuple[str, ...], as_json: bool) -> None:
+    """Check this installation, and say what to do: settings, limits, disks, Redis, broker, workers and database.
+
+    Looks at what this host's settings name, as the user who runs it. Changes nothing. Exit status 1 when there is a fault.
+    """
+    from iotgw.doctor import examine, print_findings
+    from iotgw.explain import console
+
+    with Console(stderr=True).status("looking at everything, for 12 s at the most"):
+        findings = examine(_load_for_this_host, without)
+    if as_json:
+        for finding in findings:
+            print(json.dumps(finding._asdict(), ensure_ascii=False))
+    else:
+        print_findings(findings, console())
+    raise SystemExit(1 if any(finding.state == "fault" for finding in findings) else 0)
+
+
 @main.command("settings")
 @click.option("--markdown", is_flag=True, help="As the table of docs/settings.md.")
 def settings_command(markdown: bool) -> None:
@@ -314,6 +340,15 @@ def _settings() -> Settings:
         for line in str(error).splitlines():
             click.echo(f"iotgw: {line}", err=True)
         raise SystemExit(2) from error
+
+
+def _load_for_this_host() -> Settings:
+    """With the Redis of the stack that runs on this machine, if it does and none is set.
+
+    Raises: SettingsError
+    """
+    settings = load()
+    return settings.model_copy(update={"redis_url": _redis_url(settings)})
 
 
 def _redis_url(settings: Settings) -> str:

@@ -12,7 +12,7 @@ on one port each get a part of the new links.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import structlog
@@ -53,6 +53,14 @@ class Listener(NamedTuple):
     is_plain: bool
 
 
+def endpoints_of(settings: Settings, protocols: Mapping[str, DeviceProtocol]) -> Iterator[tuple[DeviceProtocol, str]]:
+    """What is to be listened on: as it is set, else on a protocol's own port."""
+    for protocol in protocols.values():
+        for text in settings.endpoints(protocol.name) or [f"tcp:{protocol.port}"]:
+            if text != OFF:
+                yield protocol, text
+
+
 class Listeners:
     """All ports of a gateway.
 
@@ -62,12 +70,7 @@ class Listeners:
     def __init__(self, settings: Settings, protocols: Mapping[str, DeviceProtocol], reactor: Any) -> None:
         self._settings = settings
         self._reactor = reactor
-        self._listeners = [
-            _listener(protocol, text, reactor)
-            for protocol in protocols.values()
-            for text in settings.endpoints(protocol.name) or [f"tcp:{protocol.port}"]
-            if text != OFF
-        ]
+        self._listeners = [_listener(protocol, text, reactor) for protocol, text in endpoints_of(settings, protocols)]
         self._certificates = _certificates(settings, self._listeners, reactor)
         self._trusted = Trusted(settings.trusted_proxies)
         self._proxied: list[ProxiedFactory] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from amqp.exceptions import NotFound
@@ -22,6 +22,28 @@ log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 5.0
 _ABSENT = (NotFound, ChannelError)
+
+
+class QueueState(NamedTuple):
+    """What a broker tells of a queue."""
+
+    tasks: int
+    """That wait in it."""
+    consumers: int
+    """Who takes from it; Redis does not tell."""
+
+
+def queue_state(connection: Connection, queue: str) -> QueueState | None:
+    """Of a queue, None if it is not there."""
+    # A channel for each question: that a queue is not there costs the channel on which it was asked.
+    channel: Any = connection.channel()
+    try:
+        told = channel.queue_declare(queue, passive=True)
+        return QueueState(int(told.message_count), int(told.consumer_count))
+    except _ABSENT:
+        return None
+    finally:
+        channel.close()
 
 
 class Queues:
@@ -67,21 +89,11 @@ class Queues:
         if self._connection is None:
             self._connection = self._app.connection_for_write()
             self._connection.ensure_connection(max_retries=1, interval_start=0)
-        self.depths = {queue: self._depth(self._connection, queue) for queue in self._queues}
+        states = {queue: queue_state(self._connection, queue) for queue in self._queues}
+        # On Redis one that is empty is not there either.
+        self.depths = {queue: state.tasks if state else 0 for queue, state in states.items()}
         self.unacked = self._unacked(self._connection)
         self.asked_at = time.monotonic()
-
-    @staticmethod
-    def _depth(connection: Connection, queue: str) -> int:
-        # A channel for each question: that a queue is not there costs the channel on which it was asked.
-        channel: Any = connection.channel()
-        try:
-            return int(channel.queue_declare(queue, passive=True).message_count)
-        except _ABSENT:
-            # On Redis one that is empty is not there either.
-            return 0
-        finally:
-            channel.close()
 
     @staticmethod
     def _unacked(connection: Connection) -> int | None:

@@ -63,7 +63,7 @@ class GatewayService(Service):
     def __init__(self, settings: Settings, reactor: Any) -> None:
         self._settings = settings
         self._reactor = reactor
-        self._listeners = Listeners(settings, _protocols(settings), reactor)
+        self._listeners = Listeners(settings, usable_protocols(settings), reactor)
         copy_seconds = settings.receipt_timeout_seconds * COPY_LIVES_FACTOR
         self._publisher = Publisher(settings.effective_broker_url, settings.gateway_id, reactor, copy_seconds)
         self.gateway = Gateway(settings, reactor, self._publisher.publish)
@@ -242,8 +242,11 @@ def _open_files(links: int) -> None:
         log.warning("fewer open files than links may be had", limit=allowed, wanted=wanted)
 
 
-def _protocols(settings: Settings) -> dict[str, DeviceProtocol]:
-    """Those that there are, with their options; settings that name another are refused."""
+def usable_protocols(settings: Settings) -> dict[str, DeviceProtocol]:
+    """Those that there are, with their options.
+
+    Raises: SettingsError when an option cannot be used, or settings name another protocol.
+    """
     try:
         protocols = registered(settings.protocols)
     except RegistryError as error:

@@ -232,7 +232,10 @@ def token_file(settings: Settings) -> Path | None:
 def private_redis_url(var: Path) -> str | None:
     """Of the stack that runs in this folder; None if none does, or it has been given a Redis."""
     socket = (var / "redis" / SOCKET).resolve()
-    return _unix_url(socket) if socket.is_socket() else None
+    try:
+        return _unix_url(socket) if socket.is_socket() else None
+    except PermissionError:  # another user's
+        return None
 
 
 def _unix_url(socket: Path) -> str:

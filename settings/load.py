@@ -36,6 +36,8 @@ def load(**overrides: Any) -> Settings:
         raise SettingsError(f"{CONFIG}: there is no file {path}: create it or unset {CONFIG}")
     try:
         return _model(path)(**overrides)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}): give a file this user may read") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not valid TOML ({error}): mend the file") from error
     except ValidationError as error:

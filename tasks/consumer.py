@@ -20,14 +20,13 @@ from kombu.exceptions import ContentDisallowed
 from kombu.transport.redis import Channel
 from redis import Redis, ResponseError
 
-from tasks.contract import DEAD, MOST_DEAD, OTHER_QUEUE, Fault
+from tasks.contract import DEAD, MOST_DEAD, OTHER_QUEUE, SAFE_REDIS, Fault, unsafe_redis
 from tasks.deadletters import DeadLettering
 from tasks.replies import reply
 
 log = logging.getLogger(__name__)
 
 CAUSE_LENGTH = 200
-SAFE_REDIS = {"appendonly": "yes", "maxmemory-policy": "noeviction"}
 _HEADER_FAULTS = (TypeError, ValueError, LookupError, AttributeError)
 
 Channel.QoS = DeadLettering
@@ -156,11 +155,7 @@ def _arguments(message: Any) -> tuple[list[Any], dict[str, Any]]:
 def redis_warning(client: Redis) -> str | None:
     """What to do about a Redis that may lose tasks; None if there is nothing, or it does not tell its configuration."""
     try:
-        wrong = {name: is_now for name in SAFE_REDIS if (is_now := client.config_get(name).get(name)) != SAFE_REDIS[name]}
+        unsafe = unsafe_redis({name: client.config_get(name).get(name) for name in SAFE_REDIS})
     except ResponseError:
         return None
-    if not wrong:
-        return None
-    is_now = ", ".join(f"{name} is {value}" for name, value in wrong.items())
-    commands = "; ".join(f"redis-cli config set {name} {SAFE_REDIS[name]}" for name in wrong)
-    return f"the broker's Redis may lose tasks, {is_now}: {commands}; and the same in its redis.conf"
+    return None if unsafe is None else f"the broker's Redis may lose tasks, {unsafe.found}: {unsafe.do}"

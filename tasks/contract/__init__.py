@@ -133,6 +133,7 @@ from tasks.contract.queues import (
     celery_configuration,
     queue_of,
 )
+from tasks.contract.redisserver import SAFE_REDIS, Unsafe, unsafe_redis
 from tasks.contract.routes import (
     ALIVE,
     KICK_FIELD,
@@ -220,6 +221,7 @@ __all__ = [
     "RETENTION_TASK",
     "ROUTES",
     "ROUTES_SWEPT",
+    "SAFE_REDIS",
     "SHORTEST_COMPARED",
     "SHOWN_BYTES",
     "SLICE_BYTES",
@@ -250,6 +252,7 @@ __all__ = [
     "Tap",
     "TapLine",
     "Tapped",
+    "Unsafe",
     "asked_devices",
     "call_id",
     "calling_gateway",
@@ -293,4 +296,5 @@ __all__ = [
     "unpack_reply",
     "unpack_tap",
     "unpack_tapped",
+    "unsafe_redis",
 ]

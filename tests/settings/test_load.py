@@ -26,6 +26,12 @@ def _empty_environment(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
+def test_a_file_that_cannot_be_read_is_said(monkeypatch):
+    monkeypatch.setenv("IOTGW_CONFIG", "/proc/self/mem")
+    with pytest.raises(SettingsError, match=r"^/proc/self/mem: cannot be read \(Input/output error\): give a file"):
+        load()
+
+
 def test_defaults_are_usable():
     settings = load()
     assert settings.admission is Admission.OPEN
