@@ -10,6 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit, urlunsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -186,6 +187,7 @@ class Settings(BaseSettings):
     )
     quarantine_retention_days: int = Field(0, ge=0, le=36_500, description="the same for messages in quarantine; 0: for ever")
     event_retention_days: int = Field(0, ge=0, le=36_500, description="the same for devices' events; 0: for ever")
+    day_timezone: str = Field("UTC", description="time zone whose days are summed up, by its IANA name, e.g. Asia/Shanghai")
 
     worker_memory_bytes: int = Field(
         1 << 29, ge=0, le=1 << 40, description="a worker's process that holds more after a task is replaced; 0: never"
@@ -239,6 +241,15 @@ class Settings(BaseSettings):
     def _check_token(cls, value: str) -> str:
         if value and (len(value) < SHORTEST_TOKEN or not value.isascii() or not value.isprintable() or " " in value):
             raise ValueError(f"give at least {SHORTEST_TOKEN} letters and digits, such as openssl rand -hex 32 makes")
+        return value
+
+    @field_validator("day_timezone")
+    @classmethod
+    def _check_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("there is no such time zone: give an IANA name, for example Asia/Shanghai or UTC") from None
         return value
 
     @field_validator("protocols")

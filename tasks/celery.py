@@ -31,12 +31,14 @@ app = Celery(
     fixups=[],
     include=[
         "tasks.admission",
+        "tasks.compute",
         "tasks.devices",
         "tasks.files",
         "tasks.ingest",
         "tasks.media",
         "tasks.presence",
         "tasks.replies",
+        "tasks.results",
         "tasks.retention",
     ],
 )

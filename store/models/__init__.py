@@ -28,6 +28,7 @@ from store.models.presence import (
 )
 from store.models.quarantine import DISCARDER_LENGTH, PATH_LENGTH, REASON_LENGTH, VERSION_LENGTH, Quarantine, QuarantineGroup
 from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, Position, Report, State
+from store.models.summaries import ChannelSummary, DaySummary, Stop, SummaryProgress, Trip
 
 __all__ = [
     "ACTOR_LENGTH",
@@ -68,6 +69,8 @@ __all__ = [
     "AuditEntry",
     "Channel",
     "ChannelKind",
+    "ChannelSummary",
+    "DaySummary",
     "Delivery",
     "Device",
     "Event",
@@ -82,5 +85,8 @@ __all__ = [
     "QuarantineGroup",
     "Report",
     "State",
+    "Stop",
+    "SummaryProgress",
     "Tag",
+    "Trip",
 ]
