@@ -86,14 +86,14 @@ def run(plan: Plan, workers: list[Child], folder: Path, environment: dict[str, s
     """Mark and ask as an operator's command does, kill, and wait."""
     from store import summaries
     from store.models import DaySummary, Trip
-    from tasks import compute
+    from tasks.compute import daily
 
     after: int | None = 0
     while after is not None:
-        devices, after = summaries.devices_of(DAY, compute.zone(), after)
+        devices, after = summaries.devices_of(DAY, daily.zone(), after)
         summaries.mark(((device_id, DAY) for device_id in devices), summaries.database_now())
     began = time.monotonic()
-    compute.ask(time.monotonic() + LONGEST_SECONDS)
+    daily.ask(time.monotonic() + LONGEST_SECONDS)
     resident, nearly, is_killed = 0, 0.0, False
     while (left := summaries.still_due(DAY, DAY)) and time.monotonic() - began < LONGEST_SECONDS:
         if not is_killed and left < plan.devices * 2 // 3:

@@ -31,7 +31,7 @@ app = Celery(
     fixups=[],
     include=[
         "tasks.admission",
-        "tasks.compute",
+        "tasks.compute.daily",
         "tasks.devices",
         "tasks.files",
         "tasks.ingest",

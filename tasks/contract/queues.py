@@ -59,8 +59,8 @@ MEDIA_TASK = "tasks.media.store_files"
 MEDIA_SWEEP_TASK = "tasks.media.sweep"
 SUMMARY_TASK = "tasks.devices.summary"
 RETENTION_TASK = "tasks.retention.keep"
-KEEP_UP_TASK = "tasks.compute.keep_up"
-COMPUTE_DAY_TASK = "tasks.compute.sum_up_day"
+KEEP_UP_TASK = "tasks.compute.daily.keep_up"
+COMPUTE_DAY_TASK = "tasks.compute.daily.sum_up_day"
 STORE_DAY_TASK = "tasks.results.store_day"
 
 OTHER_QUEUE = (

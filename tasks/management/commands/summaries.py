@@ -14,7 +14,7 @@ from store import summaries
 from store.days import days_between
 from store.management.data_command import DataCommand, json_line
 from store.management.day_arguments import add_day_arguments, check_device, given_days
-from tasks import compute
+from tasks.compute import daily
 
 MOST_DAYS = 400
 LOOK_SECONDS = 0.5
@@ -56,7 +56,7 @@ class Command(DataCommand):
         bar = progress.add_task("sums", total=left)
         moved = time.monotonic()
         while True:
-            compute.ask(time.monotonic() + LOOK_SECONDS)
+            daily.ask(time.monotonic() + LOOK_SECONDS)
             before, left = left, summaries.still_due(first, last, identity)
             progress.advance(bar, before - left)
             if left < before:
@@ -79,7 +79,7 @@ class Command(DataCommand):
 
 def _mark(first: date, last: date, identity: str | None, progress: Progress) -> int:
     """Mark what devices have reports of; how many days that are."""
-    zone, count = compute.zone(), 0
+    zone, count = daily.zone(), 0
     days = list(days_between(first, last))
     bar = progress.add_task("looking for reports", total=len(days))
     for day in days:

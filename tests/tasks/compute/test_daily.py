@@ -18,7 +18,8 @@ from kombu.exceptions import OperationalError
 from settings import Settings
 from store import summaries
 from store.models import DaySummary, Trip
-from tasks import compute, results
+from tasks import results
+from tasks.compute import daily
 from tasks.contract import COMPUTE_DAY_TASK, COMPUTE_QUEUE, KEEP_UP_TASK, RESULT_QUEUE, STORE_DAY_TASK, queue_of
 from tasks.management.commands import summaries as command
 from tests.servers import Child
@@ -35,8 +36,8 @@ class Sent:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.tasks: list[tuple[str, Any]] = []
         self.fault: Exception | None = None
-        monkeypatch.setattr(compute.app, "send_task", self._send)
-        monkeypatch.setattr(compute.keep_up, "apply_async", lambda **_: self._send(KEEP_UP_TASK, []))
+        monkeypatch.setattr(daily.app, "send_task", self._send)
+        monkeypatch.setattr(daily.keep_up, "apply_async", lambda **_: self._send(KEEP_UP_TASK, []))
 
     def _send(self, name: str, arguments: Any, **options: Any) -> None:
         assert options.get("retry", False) is False
@@ -45,7 +46,7 @@ class Sent:
         self.tasks.append((name, json.loads(json.dumps(arguments))))
 
     def run(self) -> None:
-        known = {COMPUTE_DAY_TASK: compute.sum_up_day, STORE_DAY_TASK: results.store_day, KEEP_UP_TASK: compute.keep_up}
+        known = {COMPUTE_DAY_TASK: daily.sum_up_day, STORE_DAY_TASK: results.store_day, KEEP_UP_TASK: daily.keep_up}
         while self.tasks:
             name, arguments = self.tasks.pop(0)
             known[name](*arguments)
@@ -75,7 +76,7 @@ def test_sums_and_results_have_queues_of_their_own() -> None:
 def test_yesterday_is_found_summed_up_and_stored(sent: Sent) -> None:
     device_id = yesterday_at(8)
     yesterday_at(9, "2")
-    compute.keep_up()
+    daily.keep_up()
     assert sent.names() == [COMPUTE_DAY_TASK] * 2
     sent.run()
     rows = DaySummary.objects.filter(due_at=None)
@@ -83,30 +84,30 @@ def test_yesterday_is_found_summed_up_and_stored(sent: Sent) -> None:
     day = rows.get(device_id=device_id)
     assert (day.report_count, round(day.distance_km), day.day) == (len(drive()), 60, datetime.now(UTC).date() - ONE)
     assert Trip.objects.count() == 2
-    compute.keep_up()
+    daily.keep_up()
     assert sent.names() == []
 
 
 @pytest.mark.usefixtures("database_url")
 def test_never_are_more_asked_for_than_may_be_under_way(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute, "MOST_UNDER_WAY", 3)
-    monkeypatch.setattr(compute, "DAYS_AT_ONCE", 2)
+    monkeypatch.setattr(daily, "MOST_UNDER_WAY", 3)
+    monkeypatch.setattr(daily, "DAYS_AT_ONCE", 2)
     for number in range(5):
         yesterday_at(8, str(number))
-    compute.keep_up()
+    daily.keep_up()
     assert len(sent.tasks) == 3
-    compute.keep_up()
+    daily.keep_up()
     assert len(sent.tasks) == 3
     sent.run()
-    compute.keep_up()
+    daily.keep_up()
     assert len(sent.tasks) == 2
 
 
 @pytest.mark.usefixtures("database_url")
 def test_what_takes_long_goes_on_in_a_turn_of_its_own(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     yesterday_at(8)
-    monkeypatch.setattr(compute, "SECONDS_AT_ONCE", 0.0)
-    compute.keep_up()
+    monkeypatch.setattr(daily, "SECONDS_AT_ONCE", 0.0)
+    daily.keep_up()
     assert sent.names() == [KEEP_UP_TASK]
 
 
@@ -114,27 +115,27 @@ def test_what_takes_long_goes_on_in_a_turn_of_its_own(sent: Sent, monkeypatch: p
 def test_while_the_broker_is_away_days_stay_due(sent: Sent, caplog: pytest.LogCaptureFixture) -> None:
     device_id = yesterday_at(8)
     sent.fault = OperationalError("refused")
-    compute.keep_up()
-    compute.sum_up_day(device_id, DAY)
+    daily.keep_up()
+    daily.sum_up_day(device_id, DAY)
     assert [record.message for record in caplog.records] == [
         "days not asked for, the broker is away",
         "a day's sum is not sent, the broker is away",
     ]
     sent.fault = None
-    compute.keep_up()
+    daily.keep_up()
     assert sent.names() == [COMPUTE_DAY_TASK]
 
 
 @pytest.mark.usefixtures("database_url")
 def test_a_database_that_does_not_answer_is_a_line_in_the_log(sent: Sent, caplog: pytest.LogCaptureFixture) -> None:
     device_id = yesterday_at(8)
-    compute.sum_up_day(device_id, DAY)
+    daily.sum_up_day(device_id, DAY)
     ((_, result),) = sent.tasks
     with connection.cursor() as cursor:
         for table in ("store_report", "store_trip"):
             cursor.execute(f"DROP TABLE {table}")
-    compute.keep_up()
-    compute.sum_up_day(device_id, DAY)
+    daily.keep_up()
+    daily.sum_up_day(device_id, DAY)
     results.store_day(*result)
     assert [record.message for record in caplog.records] == [
         "days not looked through, the database does not answer",
@@ -150,9 +151,9 @@ def test_a_day_that_takes_too_long_is_told(sent: Sent, monkeypatch: pytest.Monke
         raise SoftTimeLimitExceeded
 
     monkeypatch.setattr(summaries, "sum_up", endless)
-    compute.sum_up_day(1, DAY)
+    daily.sum_up_day(1, DAY)
     (line,) = caplog.records
-    assert (line.message, line.device_id, line.day) == (compute.TOO_LONG, 1, DAY)
+    assert (line.message, line.device_id, line.day) == (daily.TOO_LONG, 1, DAY)
     assert sent.tasks == []
 
 
@@ -161,7 +162,7 @@ def test_a_day_that_takes_too_long_is_told(sent: Sent, monkeypatch: pytest.Monke
 )
 def test_what_is_no_device_and_day_is_a_dead_letter(arguments: tuple[Any, Any], caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(Reject) as rejected:
-        compute.sum_up_day(*arguments)
+        daily.sum_up_day(*arguments)
     assert rejected.value.requeue is False
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
@@ -173,7 +174,7 @@ def changed(sums: list[Any], at: int, value: Any) -> list[Any]:
 @pytest.mark.usefixtures("database_url")
 def test_what_is_no_sum_is_a_dead_letter_that_says_where(sent: Sent) -> None:
     device_id = stored(drive())
-    compute.sum_up_day(device_id, DAY)
+    daily.sum_up_day(device_id, DAY)
     ((_, (_, _, as_of, sums)),) = sent.tasks
     trip = sums[14][0]
     bad: list[tuple[tuple[Any, ...], str]] = [
