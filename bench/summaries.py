@@ -4,7 +4,8 @@ python -m bench.summaries [--broker redis] [--devices 2500] [--reports 200]
 
 Real Redis or RabbitMQ, PostgreSQL with fsync; each worker takes the queues compute and result, and is one process beside its first.
 One is ended with SIGKILL, with all that it started, when a third is done, and replaced. What it held comes back: from RabbitMQ
-at once, from Redis after the visibility timeout, five minutes. Exit status 1 when a day is missing, wrong or there twice.
+at once, from Redis after the visibility timeout, five minutes; what has not come a minute after that is asked for again, as
+keep_up does after an hour. Exit status 1 when a day is missing, wrong or there twice.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ KMH = 60.0
 WORKERS = 3
 LOOK_SECONDS = 0.25
 LONGEST_SECONDS = 600.0
+ASKED_AGAIN = timedelta(minutes=6)
 
 
 class Plan(NamedTuple):
@@ -59,6 +61,7 @@ class Outcome(NamedTuple):
     """Trips beside the one that each device has made."""
     right: int
     left: int
+    asked_again: int
 
 
 def fill(plan: Plan) -> None:
@@ -93,7 +96,8 @@ def run(plan: Plan, workers: list[Child], folder: Path, environment: dict[str, s
         devices, after = summaries.devices_of(DAY, daily.zone(), after)
         summaries.mark(((device_id, DAY) for device_id in devices), summaries.database_now())
     began = time.monotonic()
-    daily.ask(time.monotonic() + LONGEST_SECONDS)
+    asked = daily.ask(time.monotonic() + LONGEST_SECONDS)
+    summaries.ASKED_AGAIN = ASKED_AGAIN
     resident, nearly, is_killed = 0, 0.0, False
     while (left := summaries.still_due(DAY, DAY)) and time.monotonic() - began < LONGEST_SECONDS:
         if not is_killed and left < plan.devices * 2 // 3:
@@ -103,13 +107,14 @@ def run(plan: Plan, workers: list[Child], folder: Path, environment: dict[str, s
         if not nearly and left <= plan.devices // 100:
             nearly = time.monotonic() - began
         resident = max(resident, *(_resident(pid) for child in workers for pid in family(child.process.pid)))
+        asked += daily.ask(time.monotonic() + LONGEST_SECONDS)
         time.sleep(LOOK_SECONDS)
     taken = time.monotonic() - began
     rows = DaySummary.objects.filter(day=DAY, as_of__isnull=False, report_count=plan.reports)
     right = rows.filter(distance_km__gt=plan.km * 0.99, distance_km__lt=plan.km * 1.01).count()
     days = DaySummary.objects.count()
     twice = Trip.objects.count() - Trip.objects.values("device").distinct().count()
-    return Outcome(nearly or taken, taken, resident / (1 << 20), days, twice, right, left)
+    return Outcome(nearly or taken, taken, resident / (1 << 20), days, twice, right, left, asked - plan.devices)
 
 
 def _resident(pid: int) -> int:
@@ -150,7 +155,17 @@ def main() -> None:
     is_whole = (outcome.days, outcome.twice, outcome.right, outcome.left) == (plan.devices, 0, plan.devices, 0)
     title = f"{plan.devices:,} days of {plan.reports} reports on {arguments.broker}, {WORKERS} workers, one killed"
     table = Table(
-        "days", "right", "twice", "left", "days/s", "reports/s", "99 % after s", "all after s", "largest MiB", title=title
+        "days",
+        "right",
+        "twice",
+        "left",
+        "asked again",
+        "days/s",
+        "reports/s",
+        "99 % after s",
+        "all after s",
+        "largest MiB",
+        title=title,
     )
     rate = 0.99 * plan.devices / outcome.nearly_seconds
     cells = (
@@ -158,6 +173,7 @@ def main() -> None:
         f"{outcome.right}",
         f"{outcome.twice}",
         f"{outcome.left}",
+        f"{outcome.asked_again}",
         f"{rate:,.0f}",
         f"{rate * plan.reports:,.0f}",
         f"{outcome.nearly_seconds:.1f}",

@@ -292,7 +292,8 @@ def dead(again: str | None, drop: str | None, as_json: bool) -> None:
 def doctor(without: tuple[str, ...], as_json: bool) -> None:
     """Check this installation, and say what to do: settings, limits, disks, Redis, broker, workers and database.
 
-    Looks at what this host's settings name, as the user who runs it. Changes nothing. Exit status 1 when there is a fault.
+    Looks at what this host's settings name, as the user who runs it. Changes nothing, but that it makes the folder of SQLite's
+    database. Exit status 1 when there is a fault.
     """
     from iotgw.doctor import examine, print_findings
     from iotgw.explain import console

@@ -150,9 +150,9 @@ def mark_next(zone: ZoneInfo, now: datetime) -> bool:
         return is_more
 
 
-def due(now: datetime, limit: int, asked_again: timedelta = ASKED_AGAIN) -> list[Due]:
+def due(now: datetime, limit: int) -> list[Due]:
     """Days for which workers are to be asked now: not for those that they were asked for lately."""
-    rows = DaySummary.objects.filter(Q(asked_at=None) | Q(asked_at__lt=now - asked_again), due_at__isnull=False)
+    rows = DaySummary.objects.filter(Q(asked_at=None) | Q(asked_at__lt=now - ASKED_AGAIN), due_at__isnull=False)
     return [Due(*row) for row in rows.order_by("id").values_list("id", "device_id", "day")[:limit]]
 
 
