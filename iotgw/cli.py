@@ -28,6 +28,7 @@ STORE_COMMANDS = {
     "alarms": "List alarms, acknowledge and close them.",
     "events": "Show what happened to a device: when it came and went, and its alarms.",
     "quarantine": "Show messages that could not be decoded, and what is wrong with them; export or discard them.",
+    "redecode": "Decode what is stored again after a protocol was mended, and see how far that is.",
     "media": "List photos and other files of devices, and copy one out.",
     "files": "List files for devices, such as firmware, add one, offer one to devices, and see how far they are.",
     "audit": "Show who changed what, or write it as CSV.",

@@ -31,6 +31,7 @@ app = Celery(
     fixups=[],
     include=[
         "tasks.admission",
+        "tasks.compute.redecode",
         "tasks.devices",
         "tasks.files",
         "tasks.ingest",

@@ -59,6 +59,8 @@ MEDIA_TASK = "tasks.media.store_files"
 MEDIA_SWEEP_TASK = "tasks.media.sweep"
 SUMMARY_TASK = "tasks.devices.summary"
 RETENTION_TASK = "tasks.retention.keep"
+REDECODE_TASK = "tasks.compute.redecode.decode_some"
+REDECODE_SWEEP_TASK = "tasks.compute.redecode.resume"
 
 OTHER_QUEUE = (
     "RabbitMQ has queues of another kind under our names. Stop gateways and workers, delete them with "
