@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max, Min, QuerySet
+from django.db.models import Max, Min, Q, QuerySet
 
 from store import audit
 from store.audit import Actor, Change
@@ -85,8 +85,9 @@ def cancel(id: int, now: datetime, actor: Actor) -> bool:
 
 
 def left_alone(silence: timedelta, now: datetime) -> list[tuple[int, int]]:
-    """The open ones of which no step was committed for so long, with their next steps."""
-    found = Redecoding.objects.filter(state__in=Redecoding.OPEN, touched_at__lte=now - silence)
+    """The open ones that wait for their first step, or of which none was committed for so long; with their next steps."""
+    is_due = Q(state=RedecodingState.WAITING) | Q(touched_at__lte=now - silence)
+    found = Redecoding.objects.filter(is_due, state__in=Redecoding.OPEN)
     return list(found.order_by("id").values_list("id", "steps"))
 
 
