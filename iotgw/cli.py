@@ -31,6 +31,7 @@ STORE_COMMANDS = {
     "trips": "Show trips of devices, or stops of one.",
     "summaries": "Have workers sum up days of devices.",
     "quarantine": "Show messages that could not be decoded, and what is wrong with them; export or discard them.",
+    "redecode": "Decode what is stored again after a protocol was mended, and see how far that is.",
     "media": "List photos and other files of devices, and copy one out.",
     "files": "List files for devices, such as firmware, add one, offer one to devices, and see how far they are.",
     "audit": "Show who changed what, or write it as CSV.",

@@ -20,6 +20,8 @@ class BaseProtocol:
     port: int
     messages: Mapping[int, MessageRow]
     has_credentials = False
+    told_beside_body: frozenset[str] = frozenset()
+    """None, unless it says otherwise."""
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -35,6 +37,11 @@ class BaseProtocol:
     def kind_name(self, kind: int) -> str:
         row = self.messages.get(kind)
         return f"0x{kind:02X}" if row is None else row.name
+
+    def whole_message(self, kind: str, part: Message) -> Message | None:
+        """The message that a report of its whole body came by, found by its name."""
+        row = next((row for row in self.messages.values() if row.name == kind), None)
+        return None if row is None else part._replace(kind=row.id)
 
     def ends_session(self, kind: int) -> bool:
         row = self.messages.get(kind)

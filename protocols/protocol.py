@@ -144,6 +144,16 @@ class DeviceProtocol(Protocol):
     def kind_name(self, kind: int) -> str:
         """The message's word in reports and pages; its hex where the protocol has no such message."""
 
+    @property
+    def told_beside_body(self) -> frozenset[str]:
+        """Names of values that a report has from the message it came in, and not from its own bytes."""
+
+    def whole_message(self, kind: str, part: Message) -> Message | None:
+        """A message of this kind's report alone, to be decoded again; None if its bytes make none.
+
+        ``part`` has the head of the message that the report came in, and for a body the report's own; its kind says nothing.
+        """
+
     def ends_session(self, kind: int) -> bool:
         """Whether the device takes its leave with this message."""
 

@@ -32,6 +32,7 @@ app = Celery(
     include=[
         "tasks.admission",
         "tasks.compute.daily",
+        "tasks.compute.redecode",
         "tasks.devices",
         "tasks.files",
         "tasks.ingest",

@@ -136,7 +136,7 @@ class Trial(NamedTuple):
                 if self.notes is not None:
                     self.notes.at(place)
                 try:
-                    with _time_limit(MESSAGE_SECONDS):
+                    with time_limit(MESSAGE_SECONDS):
                         incoming = decode(row)
                 except TooLongError:
                     incoming = undecoded(row, SLOW)
@@ -215,7 +215,7 @@ def in_time(decode: Decode) -> Callable[[Sequence[IngestMessage]], list[Incoming
     def decoded(rows: Sequence[IngestMessage]) -> list[Incoming]:
         nonlocal left
         begun = time.monotonic()
-        with _time_limit(left):
+        with time_limit(left):
             incoming = [decode(row) for row in rows]
         left = max(left - (time.monotonic() - begun), SHORTEST_SECONDS)
         return incoming
@@ -224,7 +224,12 @@ def in_time(decode: Decode) -> Callable[[Sequence[IngestMessage]], list[Incoming
 
 
 @contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float) -> Iterator[None]:
+    """What takes longer is ended.
+
+    Raises: TooLongError
+    """
+
     def end(*_: object) -> None:
         raise TooLongError
 

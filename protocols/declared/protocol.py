@@ -16,7 +16,7 @@ from protocols.declared.checking import EDITION, check_copied, check_layout, che
 from protocols.declared.codec import DeclaredCodec, identity_text
 from protocols.declared.explain import explain_frame
 from protocols.declared.frame import DeclarationError, Frame
-from protocols.declared.reports import decode
+from protocols.declared.reports import RECORDS, decode, telling
 from protocols.declared.rows import Answer, Downlink, Uplink
 from protocols.declared.terminal import DeclaredTerminal
 from protocols.explanation import Field
@@ -104,6 +104,17 @@ class DeclaredProtocol(BaseProtocol):
         if len(text) > digits:
             raise ValueError(f"{self.title} has no identity for device {number}: there are {digits} digits")
         return text.zfill(digits)
+
+    def whole_message(self, kind: str, part: Message) -> Message | None:
+        """None of a record: what its message said of all of them is not among its bytes."""
+        whole = super().whole_message(kind, part)
+        if whole is None:
+            return None
+        (layout,) = self.messages[whole.kind].layouts.values()
+        if any(field.name == RECORDS for field in layout.subcons):
+            return None
+        # A header that tells something stands in front of the body in a report's bytes.
+        return whole._replace(body=whole.body[len(whole.head) :]) if telling(self.frame.header) else whole
 
     def decode(self, message: Message) -> Decoded:
         return decode(self, message)

@@ -63,8 +63,13 @@ def record_of(layout: Struct) -> tuple[Declaration | None, bool]:
 
 def told_by(header: Struct, fields: Mapping[str, Any]) -> dict[str, Any]:
     """What a header says beside whose message it is and how long, as JSON values."""
-    telling = {field.name for field in header.subcons if field.name not in ENVELOPE and not isinstance(bare(field), Const)}
-    return {name: value for name, value in values(header, fields).items() if name in telling} if telling else {}
+    names = telling(header)
+    return {name: value for name, value in values(header, fields).items() if name in names} if names else {}
+
+
+def telling(header: Struct) -> set[str | None]:
+    """The names of a header's fields that say something beside whose message it is and how long."""
+    return {field.name for field in header.subcons if field.name not in ENVELOPE and not isinstance(bare(field), Const)}
 
 
 def _header(protocol: DeclaredProtocol, head: bytes) -> Mapping[str, Any]:

@@ -33,6 +33,7 @@ class GB32960Protocol(BaseProtocol):
     messages = MESSAGES
     headers = MappingProxyType({"2016 and 2025": HEADER})
     has_credentials = True
+    told_beside_body = frozenset({"reissued"})
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()

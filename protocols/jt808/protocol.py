@@ -30,6 +30,8 @@ class JT808Protocol(BaseProtocol):
     title = "JT/T 808"
     port = 6808
     has_credentials = True
+    told_beside_body = frozenset({"answered_sequence"})
+    """It stands before the location in an answer, which is the report that it would be had it come by itself."""
     messages = MESSAGES
     headers = MappingProxyType(
         {

@@ -17,9 +17,9 @@ from protocols.native.channels import CHANNELS
 from protocols.native.codec import NativeCodec
 from protocols.native.explain import explain_frame
 from protocols.native.frame import HEADER
-from protocols.native.messages import COMMAND, EDITION, HELLO, HELLO_BODY, MESSAGES
+from protocols.native.messages import COMMAND, EDITION, HELLO, HELLO_BODY, MESSAGES, READINGS, READINGS_BODY
 from protocols.native.options import Options
-from protocols.native.reports import decode
+from protocols.native.reports import MOMENT_KIND, decode
 from protocols.native.terminal import NativeTerminal
 from protocols.report import Decoded, DecodeError
 
@@ -43,6 +43,12 @@ class NativeProtocol(BaseProtocol):
     def more_entries(self) -> dict[str, Entry]:
         """The channels that mean the same on every device."""
         return {channel.name: Entry(channel.unit, channel.english, channel.chinese) for channel in CHANNELS.values()}
+
+    def whole_message(self, kind: str, part: Message) -> Message | None:
+        """Of a moment, readings of it alone."""
+        if kind != MOMENT_KIND:
+            return super().whole_message(kind, part)
+        return part._replace(kind=READINGS, body=READINGS_BODY.build({"moments": [part.body]}))
 
     def codec(self, identity: str = "") -> NativeCodec:
         return NativeCodec(self.options, identity)

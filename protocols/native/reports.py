@@ -32,6 +32,9 @@ from protocols.native.messages import (
 from protocols.piece import MediaKind, Piece
 from protocols.report import Decoded, DecodeError, Report
 
+MOMENT_KIND = "reading"
+"""Of the report of one moment."""
+
 _NAME = re.compile("[a-z][a-z0-9_]{0,31}")
 _RESERVED = {"fix", "number", "device_time"}
 """Names by which a report says something of itself."""
@@ -93,7 +96,7 @@ def _moment(body: bytes, own: dict[int, OwnChannel]) -> Report:
     parsed = read(MOMENT, body)
     if parsed.readings.trailing:
         raise _rest("readings", parsed.readings)
-    report = Report("reading", body)
+    report = Report(MOMENT_KIND, body)
     seen: set[int] = set()
     for index, reading in enumerate(parsed.readings):
         if reading.channel in seen:

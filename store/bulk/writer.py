@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from operator import itemgetter
@@ -188,7 +188,9 @@ def _insert(tables: Tables, admitted: list[Admitted], rules: Rules, prepare: Pre
     if brought.pieces:
         due = insert_pieces(brought.pieces, brought.declined)
         transaction.on_commit(partial(rules.due_media.extend, due))
-    _add_channels(tables, rules.channels, brought.by_device, admitted)
+    add_channels(
+        tables, rules.channels, brought.by_device, lambda: {device: arrival.device.protocol for device, arrival in admitted}
+    )
     _bring_alarms_forward(tables, brought.by_device, added)
     if brought.results:
         # A copy of what was stored before would be taken for word of the delivery that has come after.
@@ -267,15 +269,17 @@ def _insert_quarantine(tables: Tables, rows: list[tuple[int, str, QuarantineRow]
     tables.insert_quarantine(messages)
 
 
-def _add_channels(
-    tables: Tables, known: KnownChannels, devices: dict[int, list[PreparedMessage]], admitted: list[Admitted]
+def add_channels(
+    tables: Tables,
+    known: KnownChannels,
+    devices: Mapping[int, Sequence[PreparedMessage]],
+    protocols: Callable[[], Mapping[int, str]],
 ) -> None:
-    """The channels that these devices have not been seen with."""
+    """The channels that these devices have not been seen with. What their ``protocols`` are is asked for those only."""
     news = known.news(devices)
     if not news:
         return
-    protocols = {device: arrival.device.protocol for device, arrival in admitted}
-    settled = known.settle(news, tables.find_channels(news), protocols)
+    settled = known.settle(news, tables.find_channels(news), protocols())
     if settled.rows:
         tables.write_channels(settled.rows)
     transaction.on_commit(partial(known.remember, settled))
