@@ -220,13 +220,14 @@ def test_large_bodies_make_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @in_database
-def test_a_step_that_comes_twice_does_nothing_twice(sent: list[tuple[int, int]]) -> None:
-    store("1 split")
+def test_a_step_that_comes_twice_does_nothing_twice(sent: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    store("1 split", "2", "3")
+    monkeypatch.setattr(redecoding, "IDS_A_STEP", 1)
     row = start(source=REPORTS)
     redecode.decode_some(row.id, 0)
     redecode.decode_some(row.id, 0)
     row.refresh_from_db()
-    assert (row.steps, row.done, sent) == (1, 1, [])
+    assert (row.steps, row.done, sent) == (1, 1, [(row.id, 1)])
 
 
 @in_database
