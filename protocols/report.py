@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
@@ -52,14 +53,19 @@ class Report:
 
     @property
     def is_position(self) -> bool:
-        """Whether it says where the device is: coordinates that exist, with a fix unless none is told of."""
-        return (
-            self.latitude is not None
-            and self.longitude is not None
-            and abs(self.latitude) <= 90
-            and abs(self.longitude) <= 180
-            and self.values.get("fix") is not False
-        )
+        """Whether it says where the device is."""
+        return is_position(self.latitude, self.longitude, self.values)
+
+
+def is_position(latitude: float | None, longitude: float | None, values: Mapping[str, Any]) -> bool:
+    """Whether these say where a device is: coordinates that exist, with a fix unless none is told of."""
+    return (
+        latitude is not None
+        and longitude is not None
+        and abs(latitude) <= 90
+        and abs(longitude) <= 180
+        and values.get("fix") is not False
+    )
 
 
 def digest(kind: str, body: bytes) -> bytes:

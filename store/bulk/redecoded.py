@@ -21,7 +21,7 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from django.db.models import F
 
-from protocols.report import Decoded, digest
+from protocols.report import Decoded, digest, is_position
 from store.bulk.tables import REPORT_COLUMNS
 from store.bulk.writer import add_channels, tables_of, write
 from store.channels import KnownChannels
@@ -195,18 +195,12 @@ def _renew(state: State, changed: Iterable[_Sorted]) -> None:
         state.time, state.alarms = newest[0].time, newest[0].alarms
         values |= newest[0].values
     state.newest, state.newest_names, state.earlier = values, None, {}
-    place = next((report for report in newest if _is_position(report)), None)
+    place = next((report for report in newest if is_position(report.latitude, report.longitude, report.values)), None)
     if place is not None:
         state.position_time = place.time
         for name in _PLACE:
             setattr(state, name, getattr(place, name))
     state.save(update_fields=["time", "alarms", "newest", "newest_names", "earlier", "position_time", *_PLACE])
-
-
-def _is_position(report: Report) -> bool:
-    latitude, longitude = report.latitude, report.longitude
-    has_place = latitude is not None and longitude is not None and abs(latitude) <= 90 and abs(longitude) <= 180
-    return has_place and report.values.get("fix") is not False
 
 
 def mend(
