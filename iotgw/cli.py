@@ -37,6 +37,7 @@ STORE_COMMANDS = {
     "audit": "Show who changed what, or write it as CSV.",
     "verify": "Compare a simulator's ledger with the database: lost, duplicated, stored.",
     "retention": "Delete what is older than retention_days now, or say what that is.",
+    "schedule": "Show what is done now and then, and when; change it, or have it done now.",
     "migrate": "Bring the database's tables up to date.",
 }
 
@@ -67,7 +68,7 @@ def main() -> None:
 
 @main.command()
 def up() -> None:
-    """Run everything on this machine: Redis, gateway and worker, with SQLite in ./var."""
+    """Run everything on this machine: Redis, gateway, worker and beat, with SQLite in ./var."""
     from iotgw.announcement import announcement
     from iotgw.stack import Stack, StackError
 

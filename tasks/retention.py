@@ -13,7 +13,6 @@ from store.retention import Kept, Retention
 from tasks.celery import app, settings
 from tasks.contract import RETENTION_TASK
 from tasks.database import database
-from tasks.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +56,3 @@ def _tell(kept: Kept) -> None:
     if kept.reports or kept.quarantine or kept.events:
         counts = {"reports": kept.reports, "quarantine": kept.quarantine, "events": kept.events}
         log.info("old rows deleted", extra=counts)
-
-
-class RetentionTurn(Turn):
-    """Every day: one more finds nothing to do."""
-
-    task = keep
-    seconds = DAY_SECONDS
-    matter = "retention"
-
-
-app.steps["consumer"].add(RetentionTurn)

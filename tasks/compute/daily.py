@@ -1,6 +1,6 @@
 """Heavy sums over what is stored: what the days of devices come to.
 
-a worker's turn -> keep_up()                        which days are over, and of which was more stored since; asks for some
+beat, now and then -> keep_up()                     which days are over, and of which was more stored since; asks for some
                     sum_up_day(device, day)         queue compute: reads reports
                     -> results.store_day(...)       queue result: stores what it came to
 """
@@ -20,10 +20,9 @@ from kombu.exceptions import OperationalError
 from store import summaries
 from store.days import FIRST_DAY, LAST_DAY
 from tasks.celery import app, settings
-from tasks.contract import COMPUTE_DAY_TASK, COMPUTE_QUEUE, KEEP_UP_TASK, STORE_DAY_TASK
+from tasks.contract import COMPUTE_DAY_TASK, KEEP_UP_TASK, STORE_DAY_TASK
 from tasks.database import database
 from tasks.results import pack_sums
-from tasks.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +31,6 @@ SOFT_TIME_LIMIT_SECONDS = 100
 TIME_LIMIT_SECONDS = 110
 SECONDS_AT_ONCE = 20.0
 """Then others of the queue have their turn."""
-KEEP_UP_SECONDS = 600.0
 MOST_UNDER_WAY = 20_000
 """Days that workers are asked for and that have not come: more are not asked for, and wait in the database."""
 DAYS_AT_ONCE = 1_000
@@ -122,13 +120,3 @@ def _checked(device_id: Any, day: Any) -> date:
         pass
     log.error("dropped a bad payload: not a device and a day")
     raise Reject("not a device and a day", requeue=False)
-
-
-class DailyTurn(Turn):
-    task = keep_up
-    seconds = KEEP_UP_SECONDS
-    matter = "sums of days"
-    queue = COMPUTE_QUEUE
-
-
-app.steps["consumer"].add(DailyTurn)
