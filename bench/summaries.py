@@ -87,19 +87,20 @@ def worker(number: int, folder: Path, environment: dict[str, str]) -> Child:
 
 def run(plan: Plan, workers: list[Child], folder: Path, environment: dict[str, str]) -> Outcome:
     """Mark and ask as an operator's command does, kill, and wait."""
-    from store import summaries
+    from store import duedays
+    from store.clock import database_now
     from store.models import DaySummary, Trip
     from tasks.compute import daily
 
     after: int | None = 0
     while after is not None:
-        devices, after = summaries.devices_of(DAY, daily.zone(), after)
-        summaries.mark(((device_id, DAY) for device_id in devices), summaries.database_now())
+        devices, after = duedays.devices_of(DAY, daily.zone(), after)
+        duedays.mark(((device_id, DAY) for device_id in devices), database_now())
     began = time.monotonic()
     asked = daily.ask(time.monotonic() + LONGEST_SECONDS)
-    summaries.ASKED_AGAIN = ASKED_AGAIN
+    duedays.ASKED_AGAIN = ASKED_AGAIN
     resident, nearly, is_killed = 0, 0.0, False
-    while (left := summaries.still_due(DAY, DAY)) and time.monotonic() - began < LONGEST_SECONDS:
+    while (left := duedays.still_due(DAY, DAY)) and time.monotonic() - began < LONGEST_SECONDS:
         if not is_killed and left < plan.devices * 2 // 3:
             workers[0].kill()
             workers[0] = worker(WORKERS, folder, environment)
