@@ -17,7 +17,8 @@ from celery.exceptions import Reject, SoftTimeLimitExceeded
 from django.db import DatabaseError, InterfaceError
 from kombu.exceptions import OperationalError
 
-from store import summaries
+from store import duedays, summaries
+from store.clock import database_now
 from store.days import FIRST_DAY, LAST_DAY
 from tasks.celery import app, settings
 from tasks.contract import COMPUTE_DAY_TASK, KEEP_UP_TASK, STORE_DAY_TASK
@@ -51,7 +52,7 @@ def keep_up() -> None:
         with database():
             is_more = True
             while is_more and time.monotonic() < until:
-                is_more = summaries.mark_next(zone(), summaries.database_now())
+                is_more = duedays.mark_next(zone(), database_now())
             ask(until)
         if is_more:
             keep_up.apply_async(retry=False)
@@ -73,7 +74,7 @@ def sum_up_day(device_id: int, day: str) -> None:
     where = {"device_id": device_id, "day": day}
     try:
         with database():
-            as_of = summaries.database_now()
+            as_of = database_now()
             sums = summaries.sum_up(device_id, wanted, zone(), as_of)
         app.send_task(STORE_DAY_TASK, [device_id, day, as_of.isoformat(), pack_sums(sums)], retry=False)
     except SoftTimeLimitExceeded:
@@ -90,13 +91,13 @@ def ask(until: float) -> int:
     Raises: django.db.DatabaseError, kombu.exceptions.OperationalError, OSError
     """
     asked = 0
-    room = MOST_UNDER_WAY - summaries.under_way(summaries.database_now())
+    room = MOST_UNDER_WAY - duedays.under_way(database_now())
     while room > 0 and time.monotonic() < until:
-        now = summaries.database_now()
-        days = summaries.due(now, min(room, DAYS_AT_ONCE))
+        now = database_now()
+        days = duedays.due(now, min(room, DAYS_AT_ONCE))
         for day in days:
             app.send_task(COMPUTE_DAY_TASK, [day.device_id, day.day.isoformat()], retry=False)
-        summaries.asked(days, now)
+        duedays.asked(days, now)
         asked += len(days)
         room -= len(days)
         if len(days) < DAYS_AT_ONCE:
