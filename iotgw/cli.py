@@ -25,6 +25,7 @@ STORE_COMMANDS = {
     "groups": "List groups of devices as a tree, and change it.",
     "reports": "Show the newest stored reports.",
     "channels": "List what a device measures, set units and limits.",
+    "series": "Show a channel of a device over a span of time.",
     "alarms": "List alarms, acknowledge and close them.",
     "events": "Show what happened to a device: when it came and went, and its alarms.",
     "days": "Show what days of devices came to: distance, driving and online time, alarms, channels.",

@@ -1,4 +1,4 @@
-"""How long reports, messages in quarantine and events are kept.
+"""How long reports, messages in quarantine, events and what channels came to are kept.
 
 An age counts from its arrival, since devices' clocks lie. On PostgreSQL a month goes as a whole, when the last
 moment of it is too old; what is dated outside the months there are goes by its arrival, as everything does on SQLite.
@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from django.db import connection, transaction
 
+from settings import Settings
 from store import partitions
 from store.partitions import Month
 
@@ -28,6 +29,20 @@ class Retention(NamedTuple):
     reports_days: int
     quarantine_days: int
     events_days: int = 0
+    five_minutes_days: int = 0
+    hours_days: int = 0
+    channel_days: int = 0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        return cls(
+            settings.retention_days,
+            settings.quarantine_retention_days,
+            settings.event_retention_days,
+            settings.five_minute_retention_days,
+            settings.hour_retention_days,
+            settings.day_retention_days,
+        )
 
 
 @dataclass
@@ -40,23 +55,34 @@ class Kept:
     """Deleted ones, besides those of dropped months."""
     quarantine: int = 0
     events: int = 0
+    five_minutes: int = 0
+    """Rows of channels by five minutes; those by hours; channels of days."""
+    hours: int = 0
+    channels: int = 0
     is_finished: bool = True
     """Whether that is all; if not, time was up."""
 
 
+class _Aged(NamedTuple):
+    """Rows that go by their age."""
+
+    name: str
+    """In :class:`Kept`."""
+    table: str
+    time: str = "received_at"
+    """From when their age counts."""
+
+
 def look(retention: Retention, now: datetime) -> Kept:
     """What :func:`keep` would do now. It counts in whole tables, which takes a while in large ones."""
-    reports_before, quarantine_before, events_before = _borders(retention, now)
+    borders = _borders(retention, now)
     kept = Kept()
     if partitions.is_partitioned():
-        kept.made = partitions.missing(now, reports_before)
-        kept.dropped = partitions.ended(reports_before) if reports_before else []
-    if reports_before:
-        kept.reports = _count(_reports_table(), reports_before)
-    if quarantine_before:
-        kept.quarantine = _count("store_quarantine", quarantine_before)
-    if events_before:
-        kept.events = _count("store_event", events_before)
+        kept.made = partitions.missing(now, borders[0])
+        kept.dropped = partitions.ended(borders[0]) if borders[0] else []
+    for aged, before in zip(_aged(), borders, strict=True):
+        if before:
+            setattr(kept, aged.name, _count(aged, before))
     return kept
 
 
@@ -66,22 +92,31 @@ def keep(retention: Retention, now: datetime, is_time_up: Callable[[], bool]) ->
     Idempotent, and each step is a transaction of its own.
     Raises: store.partitions.BusyError.
     """
-    reports_before, quarantine_before, events_before = _borders(retention, now)
+    borders = _borders(retention, now)
     kept = Kept()
     if partitions.is_partitioned():
-        kept.made = partitions.make_ahead(now, reports_before)
-        for month in partitions.ended(reports_before) if reports_before else []:
+        kept.made = partitions.make_ahead(now, borders[0])
+        for month in partitions.ended(borders[0]) if borders[0] else []:
             partitions.drop(month)
             kept.dropped.append(month)
-    if reports_before:
-        kept.reports, kept.is_finished = _delete(_reports_table(), reports_before, now, is_time_up)
-    if quarantine_before:
-        kept.quarantine, is_finished = _delete("store_quarantine", quarantine_before, now, is_time_up)
-        kept.is_finished = kept.is_finished and is_finished
-    if events_before:
-        kept.events, is_finished = _delete("store_event", events_before, now, is_time_up)
-        kept.is_finished = kept.is_finished and is_finished
+    for aged, before in zip(_aged(), borders, strict=True):
+        if before:
+            deleted, is_finished = _delete(aged, before, now, is_time_up)
+            setattr(kept, aged.name, deleted)
+            kept.is_finished = kept.is_finished and is_finished
     return kept
+
+
+def _aged() -> tuple[_Aged, ...]:
+    """In the order of :class:`Retention`."""
+    return (
+        _Aged("reports", _reports_table()),
+        _Aged("quarantine", "store_quarantine"),
+        _Aged("events", "store_event"),
+        _Aged("five_minutes", "store_channelfiveminutes", "begins_at"),
+        _Aged("hours", "store_channelhour", "begins_at"),
+        _Aged("channels", "store_channelsummary", "(SELECT begins_at FROM store_daysummary d WHERE d.id = summary_id)"),
+    )
 
 
 def _borders(retention: Retention, now: datetime) -> list[datetime | None]:
@@ -93,14 +128,14 @@ def _reports_table() -> str:
     return partitions.DEFAULT if partitions.is_partitioned() else "store_report"
 
 
-def _count(table: str, before: datetime) -> int:
+def _count(aged: _Aged, before: datetime) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM {table} WHERE received_at < %s", [_column(before)])
+        cursor.execute(f"SELECT count(*) FROM {aged.table} WHERE {aged.time} < %s", [_column(before)])
         return int(cursor.fetchone()[0])
 
 
-def _delete(table: str, before: datetime, now: datetime, is_time_up: Callable[[], bool]) -> tuple[int, bool]:
-    """Delete what was received before; how many rows, and whether that was all.
+def _delete(aged: _Aged, before: datetime, now: datetime, is_time_up: Callable[[], bool]) -> tuple[int, bool]:
+    """Delete what is of before; how many rows, and whether that was all.
 
     Rows are in the order of their ids nearly in that of their arrival, which no index knows: it goes by id, and ends
     where nothing is old any more. A row that a spool kept back is deleted when all before it are old. What was received
@@ -110,14 +145,14 @@ def _delete(table: str, before: datetime, now: datetime, is_time_up: Callable[[]
     while not is_time_up():
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(
-                "SELECT max(id), count(CASE WHEN received_at BETWEEN %s AND %s THEN 1 END) "
-                f"FROM (SELECT id, received_at FROM {table} WHERE id > %s ORDER BY id LIMIT %s) AS next_rows",
+                "SELECT max(id), count(CASE WHEN at BETWEEN %s AND %s THEN 1 END) "
+                f"FROM (SELECT id, {aged.time} AS at FROM {aged.table} WHERE id > %s ORDER BY id LIMIT %s) AS next_rows",
                 [_column(before), _column(now), last, ROWS_AT_ONCE],
             )
             to, kept = cursor.fetchone()
             if to is None:
                 return deleted, True
-            cursor.execute(f"DELETE FROM {table} WHERE id > %s AND id <= %s AND received_at < %s", [last, to, _column(before)])
+            cursor.execute(f"DELETE FROM {aged.table} WHERE id > %s AND id <= %s AND {aged.time} < %s", [last, to, _column(before)])
             gone = cursor.rowcount
         deleted += gone
         if kept and not gone:

@@ -29,6 +29,7 @@ from store.models.presence import (
 from store.models.quarantine import DISCARDER_LENGTH, PATH_LENGTH, REASON_LENGTH, VERSION_LENGTH, Quarantine, QuarantineGroup
 from store.models.redecoding import Redecoding, RedecodingSource, RedecodingState
 from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, Position, Report, State
+from store.models.rollups import ChannelFiveMinutes, ChannelHour, RollupProgress
 from store.models.summaries import ChannelSummary, DaySummary, Stop, SummaryProgress, Trip
 
 __all__ = [
@@ -69,6 +70,8 @@ __all__ = [
     "AlarmState",
     "AuditEntry",
     "Channel",
+    "ChannelFiveMinutes",
+    "ChannelHour",
     "ChannelKind",
     "ChannelSummary",
     "DaySummary",
@@ -88,6 +91,7 @@ __all__ = [
     "RedecodingSource",
     "RedecodingState",
     "Report",
+    "RollupProgress",
     "State",
     "Stop",
     "SummaryProgress",

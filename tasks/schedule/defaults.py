@@ -18,6 +18,7 @@ from tasks.contract import (
     PRESENCE_CHECK_TASK,
     REDECODE_SWEEP_TASK,
     RETENTION_TASK,
+    ROLL_UP_TASK,
 )
 from tasks.schedule.crontab import read_crontab
 
@@ -37,6 +38,7 @@ DEFAULTS = (
     Default("redecodings", REDECODE_SWEEP_TASK, 15, "takes up redecodings whose step was lost"),
     Default("presence", PRESENCE_CHECK_TASK, 30, "looks for devices that are told to be online and have no route"),
     Default("media", MEDIA_SWEEP_TASK, 30, "makes files that are due, removes old ones"),
+    Default("channels", ROLL_UP_TASK, 300, "rolls up channels by five minutes and by hours"),
     Default("days", KEEP_UP_TASK, 600, "finds days of devices that are to be summed up"),
     Default("retention", RETENTION_TASK, "30 2 * * *", "deletes what is too old, makes the months ahead"),
 )
