@@ -99,6 +99,8 @@ def measure(devices: int, console: Console) -> None:
     console.print(f"{devices} devices: {total[0]:,} reports, {total[1]:,} slots made, {total[2] / total[0] * 1e6:.1f} µs a report")
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
+        cursor.execute("SELECT pg_total_relation_size('store_channelfiveminutes')::float8 / count(*) FROM store_channelfiveminutes")
+        console.print(f"five minutes of a device: {cursor.fetchone()[0]:.0f} bytes with their index")
     device, span = Device.objects.get(identity="long"), Span(BEGIN, BEGIN + timedelta(days=DAYS))
 
     def raw() -> list[tuple[datetime, object]]:

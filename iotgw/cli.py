@@ -39,6 +39,7 @@ STORE_COMMANDS = {
     "verify": "Compare a simulator's ledger with the database: lost, duplicated, stored.",
     "retention": "Delete what is older than retention_days now, or say what that is.",
     "schedule": "Show what is done now and then, and when; change it, or have it done now.",
+    "queues": "Show how much waited in each queue, minute by minute.",
     "migrate": "Bring the database's tables up to date.",
 }
 

@@ -27,6 +27,7 @@ from store.models.presence import (
     Presence,
 )
 from store.models.quarantine import DISCARDER_LENGTH, PATH_LENGTH, REASON_LENGTH, VERSION_LENGTH, Quarantine, QuarantineGroup
+from store.models.quarantinereports import QuarantineReport
 from store.models.redecoding import Redecoding, RedecodingSource, RedecodingState
 from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, Position, Report, State
 from store.models.rollups import ChannelFiveMinutes, ChannelHour, RollupProgress
@@ -87,6 +88,7 @@ __all__ = [
     "Presence",
     "Quarantine",
     "QuarantineGroup",
+    "QuarantineReport",
     "Redecoding",
     "RedecodingSource",
     "RedecodingState",

@@ -14,11 +14,14 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from tasks.contract import (
     FILES_SWEEP_TASK,
     KEEP_UP_TASK,
+    MEASURE_TASK,
     MEDIA_SWEEP_TASK,
     PRESENCE_CHECK_TASK,
+    QUARANTINE_REPORT_TASK,
     REDECODE_SWEEP_TASK,
     RETENTION_TASK,
     ROLL_UP_TASK,
+    UPKEEP_TASK,
 )
 from tasks.schedule.crontab import read_crontab
 
@@ -38,9 +41,12 @@ DEFAULTS = (
     Default("redecodings", REDECODE_SWEEP_TASK, 15, "takes up redecodings whose step was lost"),
     Default("presence", PRESENCE_CHECK_TASK, 30, "looks for devices that are told to be online and have no route"),
     Default("media", MEDIA_SWEEP_TASK, 30, "makes files that are due, removes old ones"),
+    Default("queues", MEASURE_TASK, 60, "notes how much waits in queues, and says which grow"),
     Default("channels", ROLL_UP_TASK, 300, "rolls up channels by five minutes and by hours"),
     Default("days", KEEP_UP_TASK, 600, "finds days of devices that are to be summed up"),
     Default("retention", RETENTION_TASK, "30 2 * * *", "deletes what is too old, makes the months ahead"),
+    Default("quarantine", QUARANTINE_REPORT_TASK, "0 6 * * *", "reports what came into quarantine"),
+    Default("upkeep", UPKEEP_TASK, "30 3 * * sun", "has the database's statistics and files in order"),
 )
 
 
