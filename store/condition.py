@@ -1,15 +1,16 @@
 """What condition the database is in, for ``iotgw doctor``.
 
 reached ──▶ version, clock, time zone
-        └──▶ tables up to date ──▶ takes rows, search, media
+        └──▶ tables up to date ──▶ takes rows, search, media, targets
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from sqlite3 import sqlite_version_info
 from typing import Any
@@ -21,15 +22,18 @@ from django.db.migrations.executor import MigrationExecutor
 from settings import Settings
 from settings.findings import Finding, Verdict, after, clocks, fault, finding, first_line, ok, size, warning
 from settings.folders import LEAST_FREE_BYTES, room
-from store import search
+from store import search, targets
 from store.media.usage import used_bytes
-from store.models import Device, Media
+from store.models import DeadNotice, Device, ForwardSource, Media, Target
+from store.summaries import database_now
 
 LEAST_SQLITE = (3, 38)
 """The writer takes values out of JSON by ``->>``."""
 ANSWER_SECONDS = 3
 """So long a statement may take, or wait for a lock."""
 NEARLY_FULL = 0.9
+FORWARDED_BEFORE = 0.5
+"""Of the time that something is kept: what was not forwarded by then is said while there is time to do something."""
 
 Checks = Mapping[str, Callable[[Settings], Verdict]]
 
@@ -46,7 +50,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield from after(reached, server, settings)
     (tables,) = after(reached, {"database tables": _tables}, settings)
     yield tables
-    yield from after(tables, {"database rows": _rows, "search": _search, "media": _media}, settings)
+    yield from after(tables, {"database rows": _rows, "search": _search, "media": _media, "targets": _targets}, settings)
 
 
 def _reach(_: Settings) -> Verdict:
@@ -152,6 +156,35 @@ def _media(settings: Settings) -> Verdict:
     if waiting:
         return warning(f"{found}; {waiting} files wait in the database for room", f"iotgw media --state waiting says why; {do}")
     return warning(found, do) if quota and used > NEARLY_FULL * quota else ok(found)
+
+
+def _targets(settings: Settings) -> Verdict:
+    """Whether whoever is forwarded to will have had what is stored before it is deleted for its age."""
+    now = database_now()
+    found = list(Target.objects.order_by("name").prefetch_related("cursors"))
+    for target in found:
+        for cursor in target.cursors.all():
+            oldest, days = targets.lag(cursor).oldest, _kept_days(settings, cursor.source)
+            if oldest is not None and days and now - oldest > timedelta(days=days) * FORWARDED_BEFORE:
+                what = f"{target} has not had {cursor.source} that came {oldest:%Y-%m-%d}, and they are deleted after {days} days"
+                return warning(what, f"iotgw targets show {target.name} says why")
+    states = [targets.state_of(target, target.cursors.all(), now) for target in found]
+    told = ", ".join(f"{count} {state}" for state, count in Counter(states).items()) or "none"
+    if "nobody sends" in states:
+        return warning(told, "run iotgw forward, which iotgw up does; for 10 s after one was killed this is so, too")
+    dead = DeadNotice.objects.count()
+    if dead or "failing" in states:
+        return warning(f"{told}; {dead} dead notices", "iotgw targets says which, iotgw targets show and iotgw targets dead why")
+    return ok(told)
+
+
+def _kept_days(settings: Settings, source: str) -> int:
+    match source:
+        case ForwardSource.REPORTS:
+            return settings.retention_days
+        case ForwardSource.MEDIA:
+            return settings.media_days
+    return settings.event_retention_days
 
 
 def _asked(question: str) -> Any:

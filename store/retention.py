@@ -8,14 +8,17 @@ and a timeline is one stretch of one index.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
+from django.db.models import Model
 
-from store import partitions
+from store import partitions, targets
+from store.models import Event, Report
 from store.partitions import Month
 
 ROWS_AT_ONCE = 2_000
@@ -40,6 +43,8 @@ class Kept:
     """Deleted ones, besides those of dropped months."""
     quarantine: int = 0
     events: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
+    """Rows that went before a target had them, by the target's name."""
     is_finished: bool = True
     """Whether that is all; if not, time was up."""
 
@@ -71,15 +76,17 @@ def keep(retention: Retention, now: datetime, is_time_up: Callable[[], bool]) ->
     if partitions.is_partitioned():
         kept.made = partitions.make_ahead(now, reports_before)
         for month in partitions.ended(reports_before) if reports_before else []:
-            partitions.drop(month)
+            with transaction.atomic():
+                kept.lost += targets.lose(Report, month.table)
+                partitions.drop(month)
             kept.dropped.append(month)
     if reports_before:
-        kept.reports, kept.is_finished = _delete(_reports_table(), reports_before, now, is_time_up)
+        kept.reports, kept.is_finished = _delete(_reports_table(), reports_before, now, is_time_up, _lose(Report, kept))
     if quarantine_before:
         kept.quarantine, is_finished = _delete("store_quarantine", quarantine_before, now, is_time_up)
         kept.is_finished = kept.is_finished and is_finished
     if events_before:
-        kept.events, is_finished = _delete("store_event", events_before, now, is_time_up)
+        kept.events, is_finished = _delete("store_event", events_before, now, is_time_up, _lose(Event, kept))
         kept.is_finished = kept.is_finished and is_finished
     return kept
 
@@ -99,7 +106,20 @@ def _count(table: str, before: datetime) -> int:
         return int(cursor.fetchone()[0])
 
 
-def _delete(table: str, before: datetime, now: datetime, is_time_up: Callable[[], bool]) -> tuple[int, bool]:
+Going = Callable[[str, str, Sequence[Any]], None]
+"""Is told of rows that go, in the transaction in which they do: their table, and which of it."""
+
+
+def _lose(model: type[Model], kept: Kept) -> Going:
+    def going(table: str, condition: str, parameters: Sequence[Any]) -> None:
+        kept.lost += targets.lose(model, table, condition, parameters)
+
+    return going
+
+
+def _delete(
+    table: str, before: datetime, now: datetime, is_time_up: Callable[[], bool], going: Going | None = None
+) -> tuple[int, bool]:
     """Delete what was received before; how many rows, and whether that was all.
 
     Rows are in the order of their ids nearly in that of their arrival, which no index knows: it goes by id, and ends
@@ -117,7 +137,10 @@ def _delete(table: str, before: datetime, now: datetime, is_time_up: Callable[[]
             to, kept = cursor.fetchone()
             if to is None:
                 return deleted, True
-            cursor.execute(f"DELETE FROM {table} WHERE id > %s AND id <= %s AND received_at < %s", [last, to, _column(before)])
+            condition, parameters = "id > %s AND id <= %s AND received_at < %s", [last, to, _column(before)]
+            if going is not None:
+                going(table, condition, parameters)
+            cursor.execute(f"DELETE FROM {table} WHERE {condition}", parameters)
             gone = cursor.rowcount
         deleted += gone
         if kept and not gone:

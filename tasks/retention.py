@@ -57,6 +57,8 @@ def _tell(kept: Kept) -> None:
     if kept.reports or kept.quarantine or kept.events:
         counts = {"reports": kept.reports, "quarantine": kept.quarantine, "events": kept.events}
         log.info("old rows deleted", extra=counts)
+    for target, rows in kept.lost.items():
+        log.warning("old rows deleted before a target had them", extra={"target": target, "rows": rows})
 
 
 class RetentionTurn(Turn):

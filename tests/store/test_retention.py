@@ -155,7 +155,7 @@ def test_the_command_says_what_it_would_do_and_does_it(monkeypatch: pytest.Monke
     assert Report.objects.count() == 2
     done = json.loads(run("--json"))
     dropped = [str(old)] * is_postgresql()
-    assert done == {"made": [], "dropped": dropped, "reports": 1 - is_postgresql(), "quarantine": 0, "events": 0}
+    assert done == {"made": [], "dropped": dropped, "reports": 1 - is_postgresql(), "quarantine": 0, "events": 0, "lost": {}}
     assert Report.objects.count() == 1
     assert Quarantine.objects.count() == 2
 

@@ -52,8 +52,10 @@ class Command(DataCommand):
             ("events", policy.events_days, kept.events),
         ):
             self.stdout.write(f"{would_be}deleted: {count} {name}" if days else f"{name} are kept for ever")
+        for target, rows in kept.lost.items():
+            self.stdout.write(f"lost to target {target}, which did not have them yet: {rows}")
 
 
 def _named(kept: Kept) -> dict[str, Any]:
     months = {"made": [str(month) for month in kept.made], "dropped": [str(month) for month in kept.dropped]}
-    return {**months, "reports": kept.reports, "quarantine": kept.quarantine, "events": kept.events}
+    return {**months, "reports": kept.reports, "quarantine": kept.quarantine, "events": kept.events, "lost": dict(kept.lost)}
