@@ -152,6 +152,29 @@ def delete(name: str, actor: Actor) -> None:
         target.delete()
 
 
+def skip(name: str, source: str, actor: Actor) -> DeadNotice:
+    """Have the notice of a source that is next in turn be a dead one, so that those behind it go on.
+
+    Raises: TargetError
+    """
+    with transaction.atomic():
+        target = _locked(name)
+        cursor = target.cursors.filter(source=source).first()
+        if cursor is None:
+            raise TargetError(f"{target} does not get {source}")
+        row = _next(cursor, Wanted.of(target.wanted))
+        if row is None:
+            raise TargetError(f"{target} has all of {source}: there is nothing to put aside")
+        reason = f"put aside by {plain_text(actor.name)}: {cursor.last_error}"[:ERROR_TEXT_LENGTH]
+        dead, _ = DeadNotice.objects.get_or_create(
+            target=target, source=source, row_id=row, defaults={"reason": reason, "tries": cursor.failures}
+        )
+        target.cursors.filter(pk=cursor.pk).update(last_id=row, failures=0, next_try_at=None, last_error="")
+        _changed(target)
+        audit.record(actor, [Change("target.skip", target.pk, name, {source: cursor.last_id}, {source: row})])
+    return dead
+
+
 def discard(name: str, ids: Sequence[int], actor: Actor) -> int:
     """Throw dead notices away, or all of them; how many.
 
@@ -188,9 +211,10 @@ def claim(owner: str) -> list[Target]:
     ids = list(Target.objects.filter(free, is_paused=False).order_by("pk").values_list("pk", flat=True)[:CLAIMED_AT_ONCE])
     if ids:
         Target.objects.filter(free, pk__in=ids, is_paused=False).update(owner=owner, owned_until=now + CLAIM)
-    mine = Target.objects.filter(owner=owner, owned_until__gte=now)
-    mine.filter(owned_until__lt=now + RENEWED).update(owned_until=now + CLAIM)
-    return list(mine.filter(is_paused=False).order_by("pk"))
+    mine = list(Target.objects.filter(owner=owner, owned_until__gte=now).order_by("pk"))
+    if ending := [target.pk for target in mine if target.owned_until and target.owned_until < now + RENEWED]:
+        Target.objects.filter(owner=owner, pk__in=ending).update(owned_until=now + CLAIM)
+    return [target for target in mine if not target.is_paused]
 
 
 def release(owner: str, target_ids: Iterable[int]) -> None:
@@ -266,6 +290,17 @@ def _begin(source: str, since: datetime | None) -> int:
         return forwarding.id_before(source, since)
     newest = settled_id(forwarding.model_of(source), PATIENCE_SECONDS)
     return forwarding.newest_id(source) if newest is None else newest
+
+
+def _next(cursor: TargetCursor, wanted: Wanted) -> int | None:
+    """The row behind a cursor that is wanted."""
+    after, newest = cursor.last_id, forwarding.newest_id(cursor.source)
+    while after < newest:
+        page = forwarding.page(cursor.source, wanted, after, newest, 1)
+        if page.rows:
+            return page.rows[0].row_id
+        after = page.end
+    return None
 
 
 def _locked(name: str) -> Target:

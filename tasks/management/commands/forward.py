@@ -5,6 +5,8 @@ import os
 import signal
 from typing import Any
 
+from django.core.management.base import CommandParser
+
 from settings.load import load
 from settings.logs import configure
 from store.management.data_command import DataCommand
@@ -19,6 +21,9 @@ class Command(DataCommand):
         "Send what is stored on to the targets that targets lists, until it is stopped. iotgw up runs it; several may run, on "
         "several hosts, and share the targets."
     )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """None: what it does is said by the targets."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         configure(load())

@@ -46,7 +46,7 @@ class Command(DataCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        words = "list | add | show | change | pause | resume | delete | test | dead | replay | discard"
+        words = "list | add | show | change | pause | resume | delete | test | skip | dead | replay | discard"
         actions = parser.add_subparsers(dest="action", title="actions", metavar=words)
         listing = _action(actions, "list", "List them all. So does targets without a word behind it.")
         adding = _action(actions, "add", "Add one. It is told of what is stored from now on.")
@@ -65,10 +65,12 @@ class Command(DataCommand):
         resuming = _action(actions, "resume", "Go on where it was, at once, also with one that waits for its next try.")
         deleting = _action(actions, "delete", "Delete one, with its place and its dead notices.")
         testing = _action(actions, "test", "Send it a notice that is made up, from here, and say what comes back.")
+        skipping = _action(actions, "skip", "Put the notice aside that is next in turn, as a dead one, so that the others go on.")
+        skipping.add_argument("--source", required=True, choices=ForwardSource.values, help="of which source")
         dead = _action(actions, "dead", "List the notices that it has refused for good, the newest first.")
         replaying = _action(actions, "replay", "Send dead notices again, from here, each by itself; those that are taken go.")
         discarding = _action(actions, "discard", "Throw dead notices away. What they tell of stays stored.")
-        for action in (showing, pausing, resuming, deleting, testing, dead, replaying, discarding):
+        for action in (showing, pausing, resuming, deleting, testing, skipping, dead, replaying, discarding):
             action.add_argument("name", metavar="NAME", help="as list has it")
         pausing.add_argument("--reason", default="", help="why, for whoever looks")
         dead.add_argument("--limit", type=row_count, default=50, help="so many at most (50)")
@@ -105,6 +107,9 @@ class Command(DataCommand):
                 self.stdout.write(f"deleted target {name}")
             case "test":
                 self._test(targets.find(name))
+            case "skip":
+                put_aside = targets.skip(name, options["source"], actor)
+                self.stdout.write(f"put aside {put_aside}: targets dead {name} lists it")
             case "dead":
                 found = targets.find(name).dead.order_by("-pk")[: options["limit"]]
                 self.print_rows(map(_dead_row, found), DEAD_COLUMNS, options["is_json"], "It has refused nothing.")

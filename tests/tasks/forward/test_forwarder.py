@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import signal
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +12,13 @@ import pytest
 
 from store import targets
 from store.audit import Actor
-from store.bulk import write
-from store.models import Device, Media, MediaOutcome, Target, TargetCursor
-from tests.processes import wait_until
-from tests.records import NOON, anybody, incoming, minutes, report
-from tests.servers import Child, Mosquitto, free_port
+from store.models import Target, TargetCursor
+from tests.servers import Child, Mosquitto
 from tests.tasks.forward.hooks import Hook
-from tests.tasks.forward.listeners import Listener
+from tests.tasks.forward.killing import Plan, run
 from tests.tasks.forward.targets import add, store
 
 pytestmark = pytest.mark.usefixtures("database_url")
-DEVICES = 20
-REPORTS_A_ROUND = 100
-ROUNDS = 25
-Taken = Callable[[], list[tuple[str, str]]]
 
 
 @pytest.fixture
@@ -49,111 +40,16 @@ def hook() -> Iterator[Hook]:
     hook.close()
 
 
-class Killed:
-    """A part that is killed in one round and comes back a few rounds later, and what it does meanwhile."""
-
-    def __init__(self, start: Callable[[], Child], rounds: Sequence[int], away: int) -> None:
-        self._start, self._rounds, self._away = start, rounds, away
-        self.child = start()
-        self.kills = 0
-
-    def turn(self, number: int, wait: Callable[[], object]) -> None:
-        if number in self._rounds:
-            wait()
-            self.child.kill()
-            self.kills += 1
-        if number - self._away in self._rounds:
-            self.child = self._start()
-
-
-def ingest(number: int) -> None:
-    """A round: reports of all devices, alarms now and then, and a file of one."""
-    rows = []
-    for index in range(number * REPORTS_A_ROUND, (number + 1) * REPORTS_A_ROUND):
-        alarms = ["sos"] if index // DEVICES % 7 == 0 else []
-        sent = report(f"{index}".encode(), NOON + minutes(index), alarms=alarms, is_event=True)
-        rows.append(incoming(sent, identity=f"{index % DEVICES}", received_at=NOON))
-    assert write(rows, is_open=anybody) == {}
-    device = Device.objects.get(identity=f"{number % DEVICES}")
-    media = Media.objects.create(device=device, file=f"{number}", kind="image", time=NOON, received_at=NOON, touched_at=NOON)
-    MediaOutcome.objects.create(media=media, state=Media.State.COMPLETE)
-
-
-def stored() -> dict[str, str]:
-    """All that is to come, by id, with its device."""
-    from store.forwarding import Wanted, page
-
-    found = {}
-    for source in TargetCursor.objects.values_list("source", flat=True).distinct():
-        for row in page(source, Wanted(), 0, 20_000, 20_000).rows:
-            found[f"{source}-{row.row_id}"] = row.device.identity
-    return found
-
-
-def check(taken: list[tuple[str, str]], wanted: dict[str, str]) -> int:
-    """Nothing is missing, each device's are in their order the first time; how many were copies."""
-    first = list(dict.fromkeys(taken))
-    assert dict(first) == wanted
-    order: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for id, identity in first:
-        source, _, number = id.partition("-")
-        order[identity, source].append(int(number))
-    assert all(numbers == sorted(numbers) for numbers in order.values())
-    return len(taken) - len(first)
-
-
 def test_subscribers_and_forwarder_are_killed_and_nothing_is_lost(
     forward: Callable[[], Child], start_child: Callable[..., Child], mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
-    """While reports are stored. What a broker has confirmed, it has given to the listener that is connected, or keeps."""
-    came, hook_port, mqtt_port = tmp_path / "came", free_port(), free_port()
-    came.touch()
-    data = mosquitto.data(mqtt_port)
-    add("hook", "webhook", since=NOON, address=f"http://127.0.0.1:{hook_port}/", secret_file=str(tmp_path / "secret"))
-    add("broker", "mqtt", since=NOON, address=f"mqtt://127.0.0.1:{mqtt_port}")
-
-    def recorder() -> Child:
-        return start_child("-m", "tests.tasks.forward.recorder", str(hook_port), str(came), name="recorder")
-
-    def broker() -> Child:
-        persistent = ("persistence true", f"persistence_location {data}/", "queue_qos0_messages true")
-        return mosquitto.start(mqtt_port, "allow_anonymous true", *persistent, "max_queued_messages 0", "autosave_interval 0")
-
-    brokers = Killed(broker, rounds=(4, 12, 18), away=2)
-    # A kept session, so that what comes before the listener is back waits for it; without acks, that would be cut off with it.
-    listener = Listener(mqtt_port, qos=0, session="listener")
-    brokers.child.process.send_signal(signal.SIGUSR1)
-    wait_until((data / "mosquitto.db").exists, "the session is on the disk")
-    hooks = Killed(recorder, rounds=(6, 13, 19), away=3)
-    forwarders = Killed(forward, rounds=(9, 16), away=1)
-
-    def heard() -> list[tuple[str, str]]:
-        return [(notice["id"], notice["identity"]) for notice in listener.notices()]
-
-    def recorded() -> list[tuple[str, str]]:
-        return [(id, identity) for id, _, identity in (line.partition(" ") for line in came.read_text().splitlines())]
-
-    def more(taken: Taken) -> Callable[[], None]:
-        before = len(taken())
-        return lambda: wait_until(lambda: len(taken()) > before, "more has come before the next kill")
-
-    for number in range(ROUNDS):
-        waits = more(heard), more(recorded)
-        ingest(number)
-        brokers.turn(number, waits[0])
-        hooks.turn(number, waits[1])
-        forwarders.turn(number, waits[1])
-    wanted = stored()
-    try:
-        wait_until(lambda: set(recorded()) == set(heard()) == set(wanted.items()), "everything has come", 120)
-    finally:
-        listener.close()
-        for part in (forwarders, hooks, brokers):
-            part.child.stop()
-    assert len(wanted) > ROUNDS * REPORTS_A_ROUND
-    copies = check(recorded(), wanted), check(heard(), wanted)
-    assert max(copies) <= len(wanted), f"{copies} copies"
-    assert (brokers.kills, hooks.kills, forwarders.kills) == (3, 3, 2)
+    """While reports are stored, with their alarms and files."""
+    plan = Plan(rounds=28, reports=100, brokers=(4, 12, 18), hooks=(7, 15, 21), forwarders=(9, 24))
+    outcome = run(plan, mosquitto, tmp_path / "secret", forward, start_child)
+    assert outcome.notices > 2_500
+    assert outcome.faults == []
+    assert outcome.kills == {"broker": 3, "hook": 3, "forwarder": 2}
+    assert max(outcome.copies.values()) <= outcome.notices, outcome.copies
     assert not TargetCursor.objects.exclude(lost=0).exists()
 
 

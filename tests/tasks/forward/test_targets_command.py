@@ -161,6 +161,23 @@ def test_dead_notices_are_sent_again_or_thrown_away(hook: Hook, secret: Path, ca
     assert told == [("target.replay", {"dead": 3}), ("target.discard", {"dead": 1}), ("target.discard", {"dead": 1})]
 
 
+def test_the_notice_that_is_next_can_be_put_aside(hook: Hook, secret: Path) -> None:
+    store(2)
+    add(hook, secret, "--from", "2026-03-01", "--protocol", "other")
+    store(3, identity="8", protocol="other")
+    TargetCursor.objects.filter(source="reports").update(failures=9, last_error="answered 500")
+    before = Target.objects.get().revision
+    assert "put aside reports 3" in run("skip", "hub", "--source", "reports")
+    assert "put aside reports 4" in run("skip", "hub", "--source", "reports")
+    dead = DeadNotice.objects.order_by("pk")[0]
+    assert (dead.row_id, dead.tries, dead.reason.endswith(": answered 500")) == (3, 9, True)
+    assert TargetCursor.objects.get(source="reports").last_id == 4
+    assert Target.objects.get().revision == before + 2, "whoever sends begins anew behind it"
+    with pytest.raises(CommandError, match="has all of media"):
+        run("skip", "hub", "--source", "media")
+    assert AuditEntry.objects.filter(action="target.skip").count() == 2
+
+
 def test_what_a_subscriber_says_cannot_command_the_terminal(hook: Hook, secret: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add(hook, secret)
     TargetCursor.objects.filter(source="reports").update(last_error="\x1b[2J", failures=1)
