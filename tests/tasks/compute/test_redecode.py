@@ -15,7 +15,7 @@ from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 
 from protocols.message import Message
-from store import redecoding
+from store import background, redecoding
 from store.audit import Actor
 from store.bulk import Incoming, write
 from store.models import Alarm, AuditEntry, Channel, Quarantine, Redecoding, RedecodingSource, Report, State
@@ -254,8 +254,8 @@ def test_one_at_a_time_of_a_protocol_and_it_can_be_cancelled(sent: list[tuple[in
     row = start()
     with pytest.raises(OpenError):
         start()
-    assert redecoding.cancel(row.id, datetime.now(UTC), ME)
-    assert not redecoding.cancel(row.id, datetime.now(UTC), ME)
+    assert background.cancel(Redecoding, row.id, datetime.now(UTC), ME, "redecode.cancel")
+    assert not background.cancel(Redecoding, row.id, datetime.now(UTC), ME, "redecode.cancel")
     redecode.decode_some(row.id, 0)
     assert (said(), sent) == ([("1", "location", {"raw": 1}, [])], [])
     assert list(AuditEntry.objects.order_by("id").values_list("action", flat=True)) == ["redecode.start", "redecode.cancel"]
