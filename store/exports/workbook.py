@@ -22,7 +22,6 @@ from store.exports.folder import Workplace
 
 MOST_ROWS = 1_048_576
 """Of a sheet, with its heading."""
-MOST_COLUMNS = 16_384
 LONGEST_TEXT = 32_767
 """Of a cell. What is longer ends with three dots."""
 _ROWS_A_LOOK = 1_000

@@ -247,13 +247,15 @@ def test_one_that_is_cancelled_leaves_nothing(folder: ExportFolder, tmp_path: Pa
     assert list(AuditEntry.objects.order_by("id").values_list("action", flat=True)) == ["export.start", "export.cancel"]
 
 
+@pytest.mark.parametrize(("module", "name"), [(work, "headings"), (folders, "_sync")])
 def test_one_that_is_cancelled_within_a_step_leaves_nothing(
-    folder: ExportFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: Any, name: str, folder: ExportFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """While rows are written, and when the file is in its place already."""
     store("1")
     row = start()
-    monkeypatch.setattr(work, "headings", lambda row: cancel(row) or [])
-    assert (step(row, folder).state, row.done, left(tmp_path)) == ("cancelled", 0, [])
+    monkeypatch.setattr(module, name, lambda *_: cancel(row) or [])
+    assert (finish(row, folder).state, left(tmp_path)) == ("cancelled", [])
 
 
 @pytest.mark.parametrize("at", ["rows", "zip"])
@@ -316,6 +318,21 @@ def test_a_worker_that_ends_anywhere_costs_a_step(
         assert len(lines(row, folder)) == 7
     else:
         assert load_workbook(folder.finished(row.token, format)).active.max_row == 7
+
+
+def test_what_is_packed_again_does_not_go_back(folder: ExportFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    store("1", "2", reports=600)
+    row = step(start(format=XLSX), folder)
+    monkeypatch.setattr(workbook, "_LOOK_SECONDS", 0.0)
+    mend = killed_at(monkeypatch, folders.Workplace, "put")
+    with pytest.raises(KeyboardInterrupt):
+        step(row, folder)
+    mend()
+    row.refresh_from_db()
+    before, told = row.percent, list[float]()
+    assert before > 90
+    work.take_step(row.id, row.steps, folder, DAYS, lambda row: told.append(row.percent))
+    assert min(told) == before
 
 
 def test_what_ends_workers_again_and_again_fails(

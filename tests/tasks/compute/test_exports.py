@@ -279,4 +279,6 @@ def test_outcomes_are_kept_where_redis_url_leads(given: str, wanted: dict[str, A
     app.conf.update(celery_configuration("memory://"), **outcome_configuration(given))
     assert isinstance(app.backend, outcomes.Outcomes)
     assert wanted.items() <= app.backend.connparams.items()
+    app.backend.on_task_call(None, "1")
+    assert app.backend.result_consumer._pubsub is None, "whoever sends a task waits for no outcome"
     app.close()
