@@ -61,12 +61,12 @@ def devices_of(row: Export) -> QuerySet[Device]:
     return found
 
 
-def count(row: Export, limit: int, seconds: float) -> int:
+def count(row: Export, limit: int, until: float) -> int:
     """How many rows it has, one more than ``limit`` at the most.
 
     Raises: TooLongError
     """
-    rows, after, counted, until = _rows(row, SOURCES[row.source]), 0, 0, time.monotonic() + seconds
+    rows, after, counted = _rows(row, SOURCES[row.source]), 0, 0
     while ids := list(devices_of(row).filter(id__gt=after).order_by("id").values_list("id", flat=True)[:DEVICES_A_COUNT]):
         counted += rows.filter(device_id__in=ids)[: limit + 1 - counted].count()
         if counted > limit:

@@ -8,12 +8,13 @@ sweep ── expired ──▶ rows whose files go; forgotten ──▶ rows tha
 from __future__ import annotations
 
 import secrets
+import time
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Max, QuerySet
 from django.db.models.functions import Greatest
 
@@ -24,6 +25,7 @@ from store.exports.errors import ExportEndedError, ExportError
 from store.exports.sources import SOURCES
 from store.groups import GroupError
 from store.models import ERROR_LENGTH, BackgroundState, Channel, Device, Export, ExportFormat
+from store.statements import bounded
 
 MOST_CHANNELS = 200
 MOST_DEVICES = 1_000
@@ -76,9 +78,7 @@ def start(wanted: Wanted, most_rows: int, actor: Actor, now: datetime) -> Export
         created_at=now,
         touched_at=now,
     )
-    if source.has_channels:
-        row.channels = _channels(row, wanted.channels)
-    row.expected = _counted(row, most_rows)
+    _look_through(row, wanted, most_rows)
     with transaction.atomic():
         if Export.objects.filter(state__in=Export.OPEN).count() >= MOST_OPEN:
             raise ExportError(f"{MOST_OPEN} exports are under way: wait until one ends, or end one with exports cancel")
@@ -208,14 +208,25 @@ def _channels(row: Export, names: Sequence[str]) -> list[list[str]]:
     return [[name, ", ".join(sorted(units[name]))] for name in wanted]
 
 
-def _counted(row: Export, most_rows: int) -> int:
+def _look_through(row: Export, wanted: Wanted, most_rows: int) -> None:
+    """Its columns and how many rows it has, in a bounded time."""
+    until = time.monotonic() + COUNT_SECONDS
+    try:
+        with bounded(COUNT_SECONDS):
+            if SOURCES[row.source].has_channels:
+                row.channels = _channels(row, wanted.channels)
+            row.expected = _counted(row, most_rows, until)
+    except (reading.TooLongError, OperationalError):
+        if time.monotonic() < until:
+            raise
+        raise ExportError(f"its rows are not counted in {COUNT_SECONDS:g} s: choose fewer devices or a shorter period") from None
+
+
+def _counted(row: Export, most_rows: int, until: float) -> int:
     is_sheet = row.format == ExportFormat.XLSX
     # A sheet's first row is the heading.
     most = min(most_rows, workbook.MOST_ROWS - 1) if is_sheet else most_rows
-    try:
-        counted = reading.count(row, most, COUNT_SECONDS)
-    except reading.TooLongError:
-        raise ExportError(f"its rows are not counted in {COUNT_SECONDS:g} s: choose fewer devices or a shorter period") from None
+    counted = reading.count(row, most, until)
     if counted <= most:
         return counted
     if is_sheet and most < most_rows:
