@@ -71,6 +71,11 @@ def start_worker(number: int, environment: dict[str, str]) -> Child:
     return Child([sys.executable, *words, *options], Path(_FOLDER.name) / f"worker-{number}.log", environment)
 
 
+def start_beat(environment: dict[str, str]) -> Child:
+    """Who asks for a step that was lost, every 15 s."""
+    return Child([sys.executable, "-m", "celery", "-A", "tasks", "beat"], Path(_FOLDER.name) / "beat.log", environment)
+
+
 def peak_bytes(worker: Child) -> int:
     """The most that one of its processes has held."""
     peaks = [0]
@@ -86,6 +91,7 @@ def run(
     """Seconds from the first step's commit on, the peak of memory, and how long each kill kept it from the next commit."""
     goals = [messages * (number + 1) // (kills + 1) for number in range(kills)]
     worker, peak, pauses = start_worker(0, environment), 0, list[float]()
+    beat = start_beat(environment)
     try:
         worker.wait_until(lambda: row.refresh_from_db() or row.steps, "the first step is committed")
         begun = time.monotonic()
@@ -112,6 +118,7 @@ def run(
         return time.monotonic() - begun, peak, pauses
     finally:
         worker.stop()
+        beat.stop()
 
 
 def faults(row: Redecoding, messages: int) -> list[str]:

@@ -31,6 +31,8 @@ STORE_COMMANDS = {
     "days": "Show what days of devices came to: distance, driving and online time, alarms, channels.",
     "trips": "Show trips of devices, or stops of one.",
     "summaries": "Have workers sum up days of devices.",
+    "exports": "Write what is stored into CSV files and spreadsheets, in the background, and see how far that is.",
+    "result": "Show what has become of a task, by its id.",
     "quarantine": "Show messages that could not be decoded, and what is wrong with them; export or discard them.",
     "redecode": "Decode what is stored again after a protocol was mended, and see how far that is.",
     "media": "List photos and other files of devices, and copy one out.",

@@ -219,6 +219,12 @@ class Settings(BaseSettings):
     )
     media_days: int = Field(0, ge=0, le=36_500, description="files are removed after so many days; 0: never")
 
+    export_rows: int = Field(5_000_000, ge=1, le=1_000_000_000, description="an export of more rows is refused")
+    export_bytes: int = Field(
+        1 << 31, ge=1 << 20, le=1 << 42, description="one whose file grows larger is ended, and nothing of it kept"
+    )
+    export_days: int = Field(30, ge=1, le=36_500, description="files of exports are removed after so many days")
+
     files_cache_bytes: int = Field(
         1 << 26, ge=1 << 20, le=1 << 40, description="of files that go down to devices, what a gateway keeps in memory"
     )

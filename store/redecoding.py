@@ -8,15 +8,15 @@ worker ── claim(row, step) ──▶ some reports, then some of quarantine �
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max, Min, Q, QuerySet
+from django.db.models import Max, Min, QuerySet
 
 from store import audit
 from store.audit import Actor, Change
-from store.models import Device, Quarantine, Redecoding, RedecodingSource, RedecodingState, Report
+from store.models import Device, Quarantine, Redecoding, RedecodingSource, Report
 
 ROWS_A_STEP = 1_000
 BYTES_A_STEP = 8 << 20
@@ -69,26 +69,6 @@ def start(scope: Scope, actor: Actor) -> Redecoding:
         if other is None:
             raise
         raise OpenError(other) from None
-
-
-def cancel(id: int, now: datetime, actor: Actor) -> bool:
-    """End one that has not ended, when its step under way is over; whether it had not. What it has changed stays."""
-    with transaction.atomic():
-        row = Redecoding.objects.select_for_update().filter(id=id, state__in=Redecoding.OPEN).first()
-        if row is None:
-            return False
-        before = {"state": row.state}
-        row.state, row.ended_at = RedecodingState.CANCELLED, now
-        row.save(update_fields=["state", "ended_at"])
-        audit.record(actor, [Change("redecode.cancel", id, str(row), before, {"state": row.state, "done": row.done})])
-        return True
-
-
-def left_alone(silence: timedelta, now: datetime) -> list[tuple[int, int]]:
-    """The open ones that wait for their first step, or of which none was committed for so long; with their next steps."""
-    is_due = Q(state=RedecodingState.WAITING) | Q(touched_at__lte=now - silence)
-    found = Redecoding.objects.filter(is_due, state__in=Redecoding.OPEN)
-    return list(found.order_by("id").values_list("id", "steps"))
 
 
 def claim(id: int, step: int) -> Redecoding | None:

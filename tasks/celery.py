@@ -15,6 +15,7 @@ from protocols.registry import RegistryError, registered
 from settings.load import SettingsError, exit_with, load_or_exit
 from settings.logs import configure
 from tasks.contract import celery_configuration
+from tasks.outcomes import outcome_configuration
 
 settings = load_or_exit()
 try:
@@ -32,6 +33,7 @@ app = Celery(
     include=[
         "tasks.admission",
         "tasks.compute.daily",
+        "tasks.compute.exports",
         "tasks.compute.redecode",
         "tasks.compute.rollups",
         "tasks.compute.upkeep",
@@ -49,6 +51,7 @@ app = Celery(
 )
 app.conf.update(
     celery_configuration(settings.effective_broker_url),
+    **outcome_configuration(settings.redis_url),
     worker_consumer="tasks.consumer:Consumer",
     beat_scheduler="tasks.schedule.beat:Beat",
     worker_max_memory_per_child=settings.worker_memory_bytes // 1024 or None,

@@ -2,6 +2,7 @@
 
 from store.models.alarms import ALARM_LENGTH, HANDLER_LENGTH, Alarm, AlarmReason, AlarmState
 from store.models.audit import ACTOR_LENGTH, SUBJECT_LENGTH, AuditEntry
+from store.models.background import ERROR_LENGTH, Background, BackgroundState
 from store.models.channels import CHANNEL_LENGTH, LABEL_LENGTH, UNIT_LENGTH, Channel, ChannelKind
 from store.models.devices import (
     CREDENTIAL_LENGTH,
@@ -13,6 +14,7 @@ from store.models.devices import (
     Tag,
 )
 from store.models.events import Event, EventKind
+from store.models.exports import Export, ExportFormat
 from store.models.files import FILE_NAME_LENGTH, MAKER_LENGTH, Delivery, File
 from store.models.groups import GROUP_DEPTH, GROUP_LENGTH, STEP, Group
 from store.models.media import FILE_LENGTH, NAME_LENGTH, Media, MediaOutcome, MediaPiece
@@ -28,7 +30,7 @@ from store.models.presence import (
 )
 from store.models.quarantine import DISCARDER_LENGTH, PATH_LENGTH, REASON_LENGTH, VERSION_LENGTH, Quarantine, QuarantineGroup
 from store.models.quarantinereports import QuarantineReport
-from store.models.redecoding import Redecoding, RedecodingSource, RedecodingState
+from store.models.redecoding import Redecoding, RedecodingSource
 from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, Position, Report, State
 from store.models.rollups import ChannelFiveMinutes, ChannelHour, RollupProgress
 from store.models.summaries import ChannelSummary, DaySummary, Stop, SummaryProgress, Trip
@@ -53,6 +55,7 @@ __all__ = [
     "DEVICE_NAME_LENGTH",
     "DISCARDER_LENGTH",
     "END_LENGTH",
+    "ERROR_LENGTH",
     "ERROR_TEXT_LENGTH",
     "FILE_LENGTH",
     "FILE_NAME_LENGTH",
@@ -84,6 +87,8 @@ __all__ = [
     "AlarmReason",
     "AlarmState",
     "AuditEntry",
+    "Background",
+    "BackgroundState",
     "Channel",
     "ChannelFiveMinutes",
     "ChannelHour",
@@ -95,6 +100,8 @@ __all__ = [
     "Device",
     "Event",
     "EventKind",
+    "Export",
+    "ExportFormat",
     "File",
     "ForwardSource",
     "Group",
@@ -108,7 +115,6 @@ __all__ = [
     "QuarantineReport",
     "Redecoding",
     "RedecodingSource",
-    "RedecodingState",
     "Report",
     "RollupProgress",
     "State",

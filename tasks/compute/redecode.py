@@ -13,20 +13,20 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from celery.exceptions import Reject, SoftTimeLimitExceeded
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import DatabaseError, InterfaceError, transaction
-from kombu.exceptions import OperationalError
 
 from protocols.message import Message
 from protocols.protocol import DeviceProtocol
 from protocols.report import Decoded, DecodeError
 from protocols.versions import versions
-from store import redecoding
+from store import background, redecoding
 from store.bulk import Incoming, redecoded
 from store.bulk.redecoded import Again
-from store.models import Quarantine, Redecoding, RedecodingState, Report
+from store.models import BackgroundState, Quarantine, Redecoding, Report
 from store.redecoding import Taken
 from store.rows import prepare
+from tasks.background import ask, check_step
 from tasks.celery import app, protocols, settings
 from tasks.channels import known_channels
 from tasks.compute.suspects import MOST_ENDED, Suspects
@@ -62,9 +62,7 @@ def decode_some(id: int, step: int) -> None:
     Idempotent: a step that is committed, or that another worker is at, is left alone. Bounded in memory and time by the rows, ids
     and bytes of a step. A payload that is none of ours is a dead letter. What is lost with the task is found by :func:`resume`.
     """
-    if not (type(id) is int and type(step) is int and 0 < id < 1 << 63 and 0 <= step < 1 << 31):
-        log.error("dropped a bad payload: no step of a redecoding")
-        raise Reject("no step of a redecoding", requeue=False)
+    check_step(id, step, "a redecoding")
     due_media: list[int] = []
     try:
         with database():
@@ -87,7 +85,7 @@ def resume() -> None:
     """
     try:
         with database():
-            left = redecoding.left_alone(SILENCE, datetime.now(UTC))
+            left = background.left_alone(Redecoding, SILENCE, datetime.now(UTC))
     except (DatabaseError, InterfaceError) as error:
         log.error("redecodings not looked after, will try again", extra={"cause": type(error).__name__})
         return
@@ -97,12 +95,7 @@ def resume() -> None:
 
 def send(id: int, step: int, **options: Any) -> bool:
     """Have a worker take a step; whether the broker has it. If not, :func:`resume` finds it."""
-    try:
-        decode_some.apply_async((id, step), retry=False, **options)
-    except (OperationalError, OSError) as error:
-        log.warning("a redecoding's step not asked for, a sweep will find it", extra={"cause": type(error).__name__})
-        return False
-    return True
+    return ask(decode_some, id, step, "a redecoding", **options)
 
 
 def _take_step(id: int, step: int, due_media: list[int]) -> bool:
@@ -129,18 +122,18 @@ def _take_step(id: int, step: int, due_media: list[int]) -> bool:
 def _work(row: Redecoding, suspects: Suspects, due_media: list[int]) -> None:
     protocol = protocols.get(row.protocol)
     if protocol is None or suspects.ended >= MOST_ENDED:
-        row.state = RedecodingState.FAILED
+        row.state = BackgroundState.FAILED
         row.error = "decoding ended workers again and again" if protocol else f"this worker has no protocol {row.protocol}"
         log.error("redecoding failed: %s", row.error, extra={"redecoding": row.id})
         return
-    row.state = RedecodingState.RUNNING
+    row.state = BackgroundState.RUNNING
     decoder = _Decoder(protocol, suspects)
     if row.report_key < row.report_end:
         row.report_key = _reports(row, redecoding.reports_of(row), decoder)
     elif row.quarantine_key < row.quarantine_end:
         row.quarantine_key = _quarantine(row, redecoding.quarantine_of(row), decoder, due_media)
     if row.report_key >= row.report_end and row.quarantine_key >= row.quarantine_end:
-        row.state = RedecodingState.DONE
+        row.state = BackgroundState.DONE
 
 
 def _reports(row: Redecoding, taken: Taken, decoder: _Decoder) -> int:

@@ -68,6 +68,8 @@ ROLL_UP_TASK = "tasks.compute.rollups.roll_up"
 STORE_DAY_TASK = "tasks.results.store_day"
 REDECODE_TASK = "tasks.compute.redecode.decode_some"
 REDECODE_SWEEP_TASK = "tasks.compute.redecode.resume"
+EXPORT_TASK = "tasks.compute.exports.write_some"
+EXPORT_SWEEP_TASK = "tasks.compute.exports.sweep"
 
 OTHER_QUEUE = (
     "RabbitMQ has queues of another kind under our names. Stop gateways and workers, delete them with "

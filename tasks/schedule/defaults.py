@@ -12,6 +12,7 @@ from django.db import transaction
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from tasks.contract import (
+    EXPORT_SWEEP_TASK,
     FILES_SWEEP_TASK,
     KEEP_UP_TASK,
     MEASURE_TASK,
@@ -39,6 +40,7 @@ class Default(NamedTuple):
 DEFAULTS = (
     Default("files", FILES_SWEEP_TASK, 5, "tells gateways of files that wait for devices"),
     Default("redecodings", REDECODE_SWEEP_TASK, 15, "takes up redecodings whose step was lost"),
+    Default("exports", EXPORT_SWEEP_TASK, 15, "takes up exports whose step was lost, removes files whose time is over"),
     Default("presence", PRESENCE_CHECK_TASK, 30, "looks for devices that are told to be online and have no route"),
     Default("media", MEDIA_SWEEP_TASK, 30, "makes files that are due, removes old ones"),
     Default("queues", MEASURE_TASK, 60, "notes how much waits in queues, and says which grow"),

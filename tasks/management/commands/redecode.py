@@ -1,25 +1,20 @@
 from __future__ import annotations
 
-import sys
-import time
-from argparse import SUPPRESS
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from rich.console import Console
-from rich.progress import Progress
 
 from protocols.registry import registered
 from settings.load import load
-from store import queries, redecoding
+from store import background, queries, redecoding
 from store.management.commands.events import moment
-from store.management.commands.media import row_id
-from store.management.data_command import DataCommand, command_line_actor, json_line, row_count
+from store.management.data_command import command_line_actor, json_line
 from store.models import Device, Redecoding, RedecodingSource
 from store.redecoding import OpenError, Scope
 from tasks.compute.redecode import send
+from tasks.management.background_command import BackgroundCommand, add_action, add_json
 
 COLUMNS = (
     "number", "protocol", "device", "source", "dry_run", "state", "progress",
@@ -38,10 +33,10 @@ _COUNTS = {
     "failing": "not read whole, and left as they were",
     "kept": "reports whose bytes are not all in their rows, left as they were",
 }
-FOLLOW_SECONDS = 1.0
 
 
-class Command(DataCommand):
+class Command(BackgroundCommand):
+    name, request, done_text = "redecode", "redecoding", "looked at"
     help = (
         "Decode what is stored again by the definitions that workers have now, in the background. "
         "Update and restart all workers before."
@@ -50,7 +45,7 @@ class Command(DataCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         actions = parser.add_subparsers(dest="action", title="actions", metavar="start | list | show | cancel", required=True)
-        starting = _action(actions, "start", "Begin. Prints the number by which it is followed.")
+        starting = add_action(actions, "start", "Begin. Prints the number by which it is followed.")
         starting.add_argument("--protocol", required=True, help="of this protocol")
         starting.add_argument("--device", metavar="IDENTITY", help="of this device only, as devices lists it")
         starting.add_argument(
@@ -63,16 +58,9 @@ class Command(DataCommand):
         starting.add_argument(
             "--dry-run", action="store_true", dest="is_dry_run", help="change nothing, only count what would change"
         )
-        listing = _action(actions, "list", "List them, the newest first.")
-        listing.add_argument("--limit", type=row_count, default=50, help="so many at most (50)")
-        showing = _action(actions, "show", "Show how far one is, and what it has come to.")
-        showing.add_argument("number", type=row_id, metavar="NUMBER", help="as list has it")
-        showing.add_argument("--follow", action="store_true", help="until it ends, with a bar on a terminal")
-        cancelling = _action(actions, "cancel", "End one. What it has changed stays so.")
-        cancelling.add_argument("number", type=row_id, metavar="NUMBER", help="as list has it")
-        for action in (starting, listing, showing):
-            # Behind the word as well as before it.
-            action.add_argument("--json", action="store_true", dest="is_json", default=SUPPRESS, help="print JSON instead")
+        listing, showing = self.add_listing(actions), self.add_showing(actions)
+        self.add_numbered(actions, "cancel", "End one. What it has changed stays so.")
+        add_json(starting, listing, showing)
 
     def handle(self, *args: Any, **options: Any) -> None:
         match options["action"]:
@@ -82,8 +70,8 @@ class Command(DataCommand):
                 found = Redecoding.objects.select_related("device").order_by("-id")[: options["limit"]]
                 self.print_rows(_rows(found), COLUMNS, options["is_json"], "Nothing was decoded again yet.")
             case "show":
-                row = _find(options["number"])
-                self._show(_followed(row) if options["follow"] else row, options["is_json"])
+                row = self.find(Redecoding, options["number"])
+                self._show(self.follow(row) if options["follow"] else row, options["is_json"])
             case "cancel":
                 self._cancel(options["number"])
 
@@ -113,8 +101,8 @@ class Command(DataCommand):
             self.stdout.write(f"{getattr(row, field):>12,}  {text}")
 
     def _cancel(self, number: int) -> None:
-        row = _find(number)
-        if not redecoding.cancel(number, datetime.now(UTC), command_line_actor()):
+        row = self.find(Redecoding, number)
+        if not background.cancel(Redecoding, number, datetime.now(UTC), command_line_actor(), "redecode.cancel"):
             row.refresh_from_db()
             raise CommandError(f"{row} is {row.state} already")
         self.stdout.write(f"cancelled {row}; what it has changed stays so")
@@ -141,28 +129,6 @@ def _scope(options: dict[str, Any]) -> Scope:
     return Scope(protocol, device, since, until, source, options["is_dry_run"])
 
 
-def _find(number: int) -> Redecoding:
-    """Raises: CommandError"""
-    row = Redecoding.objects.select_related("device").filter(id=number).first()
-    if row is None:
-        raise CommandError(f"there is no redecoding {number}: list them with redecode list")
-    return row
-
-
-def _followed(row: Redecoding) -> Redecoding:
-    """As it is when it has ended, or when nobody wants to wait any more."""
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task(str(row), total=100)
-        try:
-            while row.is_open:
-                progress.update(bar, completed=row.percent, description=f"{row}: {row.done:,} looked at, {row.state}")
-                time.sleep(FOLLOW_SECONDS)
-                row.refresh_from_db()
-        except KeyboardInterrupt:
-            progress.console.print("It goes on; redecode cancel ends it.")
-    return row
-
-
 def _rows(found: Iterable[Redecoding]) -> Iterator[dict[str, Any]]:
     return map(_row, found)
 
@@ -174,8 +140,3 @@ def _row(row: Redecoding) -> dict[str, Any]:
         "dry_run": row.is_dry_run,
         "progress": f"{row.percent:.0f} %",
     }
-
-
-def _action(actions: Any, name: str, text: str) -> CommandParser:
-    parser: CommandParser = actions.add_parser(name, help=text, description=text)
-    return parser

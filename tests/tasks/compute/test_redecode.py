@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from celery.exceptions import Reject
@@ -16,7 +15,7 @@ from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 
 from protocols.message import Message
-from store import redecoding
+from store import background, redecoding
 from store.audit import Actor
 from store.bulk import Incoming, write
 from store.models import Alarm, AuditEntry, Channel, Quarantine, Redecoding, RedecodingSource, Report, State
@@ -26,10 +25,9 @@ from tasks.channels import known_channels
 from tasks.compute import redecode, suspects
 from tasks.compute.suspects import MOST_ENDED, Suspects
 from tasks.contract import COMPUTE_QUEUE
-from tasks.schedule import defaults
-from tasks.schedule.changes import set_when
 from tests.records import NOON, anybody, minutes
 from tests.servers import Child
+from tests.tasks.compute.beating import start_beat
 from tests.tasks.compute.editions import LATER, Changing
 
 ME = Actor("me")
@@ -257,8 +255,8 @@ def test_one_at_a_time_of_a_protocol_and_it_can_be_cancelled(sent: list[tuple[in
     row = start()
     with pytest.raises(OpenError):
         start()
-    assert redecoding.cancel(row.id, datetime.now(UTC), ME)
-    assert not redecoding.cancel(row.id, datetime.now(UTC), ME)
+    assert background.cancel(Redecoding, row.id, datetime.now(UTC), ME, "redecode.cancel")
+    assert not background.cancel(Redecoding, row.id, datetime.now(UTC), ME, "redecode.cancel")
     redecode.decode_some(row.id, 0)
     assert (said(), sent) == ([("1", "location", {"raw": 1}, [])], [])
     assert list(AuditEntry.objects.order_by("id").values_list("action", flat=True)) == ["redecode.start", "redecode.cancel"]
@@ -356,9 +354,7 @@ def start_worker(start_child: Callable[..., Child], database_url: str, redis_url
     words = ("-m", "celery", "-A", "tests.tasks.compute.changing", "worker", "-Q", COMPUTE_QUEUE)
     options = ("--concurrency", "1", "--without-mingle", "--without-gossip")
     urls = {"IOTGW_DATABASE_URL": database_url, "IOTGW_REDIS_URL": redis_url, "IOTGW_BROKER_URL": broker_url}
-    defaults.install(ZoneInfo("UTC"))
-    set_when("redecodings", 1, ZoneInfo("UTC"), Actor("somebody"))
-    start_child("-m", "celery", "-A", "tasks", "beat", name="beat", **urls)
+    start_beat(start_child, "redecodings", urls)
     return lambda: start_child(*words, *options, name="worker", **urls)
 
 

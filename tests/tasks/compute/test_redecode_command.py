@@ -10,7 +10,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from store.bulk import write
-from store.models import AuditEntry, Redecoding, RedecodingState
+from store.models import AuditEntry, BackgroundState, Redecoding
+from tasks.management import background_command
 from tasks.management.commands import redecode as command
 from tests.records import NOON, anybody, incoming, report
 from tests.tasks.fakes import FAKE
@@ -60,9 +61,9 @@ def test_it_is_followed_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     row = Redecoding.objects.get()
 
     def pass_time(seconds: float) -> None:
-        Redecoding.objects.update(state=RedecodingState.DONE, done=1_234)
+        Redecoding.objects.update(state=BackgroundState.DONE, done=1_234)
 
-    monkeypatch.setattr(command.time, "sleep", pass_time)
+    monkeypatch.setattr(background_command.time, "sleep", pass_time)
     shown = run("show", str(row.id), "--follow")
     assert "done, 100 %" in shown
     assert "1,234  looked at" in shown

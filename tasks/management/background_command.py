@@ -1,0 +1,76 @@
+"""What commands share that start something in the background, and show how far it is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import SUPPRESS
+from typing import Any, ClassVar, TypeVar
+
+from django.core.management.base import CommandError, CommandParser
+from rich.console import Console
+from rich.progress import Progress
+
+from store.management.commands.media import row_id
+from store.management.data_command import DataCommand, row_count
+from store.models import Background
+
+FOLLOW_SECONDS = 1.0
+B = TypeVar("B", bound=Background)
+
+
+class BackgroundCommand(DataCommand):
+    """A command with actions for the requests of a table."""
+
+    name: ClassVar[str]
+    request: ClassVar[str]
+    """What one of them is called."""
+    done_text: ClassVar[str]
+    """What becomes of the rows that are behind it."""
+
+    def add_listing(self, actions: Any) -> CommandParser:
+        parser = add_action(actions, "list", "List them, the newest first.")
+        parser.add_argument("--limit", type=row_count, default=50, help="so many at most (50)")
+        return parser
+
+    def add_showing(self, actions: Any) -> CommandParser:
+        parser = self.add_numbered(actions, "show", "Show how far one is, and what it has come to.")
+        parser.add_argument("--follow", action="store_true", help="until it ends, with a bar on a terminal")
+        return parser
+
+    def add_numbered(self, actions: Any, action: str, text: str) -> CommandParser:
+        parser = add_action(actions, action, text)
+        parser.add_argument("number", type=row_id, metavar="NUMBER", help="as list has it")
+        return parser
+
+    def find(self, requests: type[B], number: int) -> B:
+        """Raises: CommandError"""
+        row = requests._default_manager.filter(id=number).first()
+        if row is None:
+            raise CommandError(f"there is no {self.request} {number}: list them with {self.name} list")
+        return row
+
+    def follow(self, row: B) -> B:
+        """As it is when it has ended, or when nobody wants to wait any more."""
+        with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+            bar = progress.add_task(str(row), total=100)
+            try:
+                while row.is_open:
+                    text = f"{row}: {row.done:,} {self.done_text}, {row.state}"
+                    progress.update(bar, completed=row.percent, description=text)
+                    time.sleep(FOLLOW_SECONDS)
+                    row.refresh_from_db()
+            except KeyboardInterrupt:
+                progress.console.print(f"It goes on; {self.name} cancel ends it.")
+        return row
+
+
+def add_action(actions: Any, name: str, text: str) -> CommandParser:
+    parser: CommandParser = actions.add_parser(name, help=text, description=text)
+    return parser
+
+
+def add_json(*parsers: CommandParser) -> None:
+    """Behind the word of an action as well as before it."""
+    for parser in parsers:
+        parser.add_argument("--json", action="store_true", dest="is_json", default=SUPPRESS, help="print JSON instead")
