@@ -26,6 +26,7 @@ STORE_COMMANDS = {
     "reports": "Show the newest stored reports.",
     "channels": "List what a device measures, set units and limits.",
     "alarms": "List alarms, acknowledge and close them.",
+    "rules": "List rules, which open alarms by what devices report; add, change and try them.",
     "events": "Show what happened to a device: when it came and went, and its alarms.",
     "days": "Show what days of devices came to: distance, driving and online time, alarms, channels.",
     "trips": "Show trips of devices, or stops of one.",

@@ -33,6 +33,7 @@ app = Celery(
         "tasks.admission",
         "tasks.compute.daily",
         "tasks.compute.redecode",
+        "tasks.compute.rules",
         "tasks.devices",
         "tasks.files",
         "tasks.ingest",

@@ -1,6 +1,6 @@
 """The tables, one module for each matter."""
 
-from store.models.alarms import ALARM_LENGTH, HANDLER_LENGTH, Alarm, AlarmReason, AlarmState
+from store.models.alarms import ALARM_LENGTH, HANDLER_LENGTH, SEVERITY_LENGTH, Alarm, AlarmReason, AlarmState, Severity
 from store.models.audit import ACTOR_LENGTH, SUBJECT_LENGTH, AuditEntry
 from store.models.channels import CHANNEL_LENGTH, LABEL_LENGTH, UNIT_LENGTH, Channel, ChannelKind
 from store.models.devices import (
@@ -29,6 +29,7 @@ from store.models.presence import (
 from store.models.quarantine import DISCARDER_LENGTH, PATH_LENGTH, REASON_LENGTH, VERSION_LENGTH, Quarantine, QuarantineGroup
 from store.models.redecoding import Redecoding, RedecodingSource, RedecodingState
 from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, Position, Report, State
+from store.models.rules import Phase, Rule, RuleBook, RuleState
 from store.models.summaries import ChannelSummary, DaySummary, Stop, SummaryProgress, Trip
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "PROTOCOL_LENGTH",
     "REASON_LENGTH",
     "RUN_LENGTH",
+    "SEVERITY_LENGTH",
     "STEP",
     "SUBJECT_LENGTH",
     "TAG_LENGTH",
@@ -80,6 +82,7 @@ __all__ = [
     "Group",
     "Media",
     "MediaPiece",
+    "Phase",
     "Position",
     "Presence",
     "Quarantine",
@@ -88,6 +91,10 @@ __all__ = [
     "RedecodingSource",
     "RedecodingState",
     "Report",
+    "Rule",
+    "RuleBook",
+    "RuleState",
+    "Severity",
     "State",
     "Stop",
     "SummaryProgress",

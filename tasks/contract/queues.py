@@ -64,6 +64,7 @@ COMPUTE_DAY_TASK = "tasks.compute.daily.sum_up_day"
 STORE_DAY_TASK = "tasks.results.store_day"
 REDECODE_TASK = "tasks.compute.redecode.decode_some"
 REDECODE_SWEEP_TASK = "tasks.compute.redecode.resume"
+RULES_TASK = "tasks.compute.rules.silent"
 
 OTHER_QUEUE = (
     "RabbitMQ has queues of another kind under our names. Stop gateways and workers, delete them with "
