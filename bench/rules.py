@@ -2,14 +2,14 @@
 
 python -m bench.rules [--rounds 7] [--batches 12] [--messages 2000]
 
-On PostgreSQL, a database for each, by turns. Devices report every ten seconds; one in a hundred comes and goes.
+On PostgreSQL, a database for each, by turns batch by batch. Devices report every ten seconds; one in a hundred comes and goes.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from statistics import median
 from typing import Any, NamedTuple
@@ -19,16 +19,17 @@ from bench import ingest  # sets Django up
 # isort: split
 from django.core.management import call_command
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from rich.console import Console
 from rich.table import Table
 
-from bench.databases import default_database
 from bench.ingest import Spent, by_worker, packed
 from bench.timing import pin
 from settings import Settings
 from store import devices
 from store.audit import Actor
 from store.channels import KnownChannels
+from store.database import database
 from store.models import Alarm, Event, RuleState
 from store.rules import changes
 from store.rules.declaration import declared
@@ -95,7 +96,7 @@ RULES: dict[str, list[dict[str, Any]]] = {
 class Way(NamedTuple):
     """A database with its rules, and what a worker knows of it."""
 
-    url: str
+    database: BaseDatabaseWrapper
     channels: KnownChannels
     rules: KnownRules
     waiting: Iterator[bytes]
@@ -112,32 +113,41 @@ def payloads(messages: int) -> Iterator[bytes]:
 
 
 def prepared(server: PostgreSQL, name: str, messages: int) -> Way:
-    way = Way(server.create(f"bench_{len(RULES[name])}"), KnownChannels(described), KnownRules(), payloads(messages))
-    with default_database(way.url):
-        call_command("migrate", verbosity=0)
-        by_worker(next(way.waiting), way.channels, way.rules)
-        for device in range(0, messages, TAGGED):
-            devices.tag("jt808", str(ingest.FIRST_PHONE + device), ["watched"], [], ACTOR)
-        for number, rule in enumerate(RULES[name]):
-            changes.add(declared({"name": f"rule {number}", **rule}), ACTOR)
-        for _ in range(6):
-            by_worker(next(way.waiting), way.channels, way.rules)
+    settings = connections.configure_settings({"default": database(server.create(f"bench_{len(RULES[name])}"))})["default"]
+    connections.settings["default"] = settings
+    way = Way(connections.create_connection("default"), KnownChannels(described), KnownRules(), payloads(messages))
+    connections["default"] = way.database
+    call_command("migrate", verbosity=0)
+    step(way)
+    for device in range(0, messages, TAGGED):
+        devices.tag("jt808", str(ingest.FIRST_PHONE + device), ["watched"], [], ACTOR)
+    for number, rule in enumerate(RULES[name]):
+        changes.add(declared({"name": f"rule {number}", **rule}), ACTOR)
+    for _ in range(6):
+        step(way)
     return way
 
 
-def run(way: Way, batches: int) -> Spent:
-    """A round; the first batch, which connects, does not count."""
-    with default_database(way.url):
-        by_worker(next(way.waiting), way.channels, way.rules)
-        each = [by_worker(next(way.waiting), way.channels, way.rules) for _ in range(batches)]
-    steps = {step: sum(one.steps[step] for one in each) / batches for step in each[0].steps}
-    return Spent(steps, sum(one.wall for one in each) / batches, sum(one.server for one in each) / batches)
+def step(way: Way) -> Spent:
+    """A batch."""
+    connections["default"] = way.database
+    return by_worker(next(way.waiting), way.channels, way.rules)
+
+
+def run(ways: dict[str, Way], batches: int) -> dict[str, Spent]:
+    """A round: so many batches of each way, by turns, so that what else the machine does falls on all of them."""
+    each = [{name: step(way) for name, way in ways.items()} for _ in range(batches)]
+    return {name: _mean([spent[name] for spent in each]) for name in ways}
+
+
+def _mean(each: Sequence[Spent]) -> Spent:
+    steps = {step: sum(one.steps[step] for one in each) / len(each) for step in each[0].steps}
+    return Spent(steps, sum(one.wall for one in each) / len(each), sum(one.server for one in each) / len(each))
 
 
 def found(way: Way) -> str:
-    with default_database(way.url):
-        active = RuleState.objects.count()
-        return f"{active:,} standings, {Alarm.objects.count():,} alarms, {Event.objects.count():,} events"
+    connections["default"] = way.database
+    return f"{RuleState.objects.count():,} standings, {Alarm.objects.count():,} alarms, {Event.objects.count():,} events"
 
 
 def show(spent: dict[str, list[Spent]], told: dict[str, str], title: str) -> None:
@@ -180,11 +190,12 @@ def main() -> None:
         collect_seldom()  # as in a worker
         spent: dict[str, list[Spent]] = {name: [] for name in ways}
         for _ in range(given.rounds):
-            for name, way in ways.items():
-                spent[name].append(run(way, given.batches))
+            for name, mean in run(ways, given.batches).items():
+                spent[name].append(mean)
         told = {name: found(way) for name, way in ways.items()}
+        for way in ways.values():
+            way.database.close()
     finally:
-        connections["default"].close()
         server.close()
     show(
         spent,

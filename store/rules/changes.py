@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from store import audit, groups
@@ -116,15 +116,11 @@ def tidy(known: KnownRules, now: datetime) -> Iterator[int]:
     Each step is a transaction of its own. Idempotent, and several at once wait for each other.
     """
     known.refresh()
-    for rule in Rule.objects.select_related("group").order_by("id"):
+    standings = RuleState.objects.filter(rule=OuterRef("pk"))
+    for rule in Rule.objects.filter(Exists(standings)).select_related("group").order_by("id"):
         while found := _tidied(known, rule, now):
             yield found
     Rule.objects.filter(is_removed=True, changed_at__lt=now - KEPT_REMOVED, states=None).delete()
-
-
-def left_behind(rule: Rule) -> int:
-    """How many standings there are to be taken away."""
-    return _left_behind(rule).count()
 
 
 def _left_behind(rule: Rule) -> QuerySet[RuleState]:
@@ -132,8 +128,8 @@ def _left_behind(rule: Rule) -> QuerySet[RuleState]:
     if not rule.is_enabled:
         return standings
     # A changed group or tag says nothing to a device that is silent, and one that is disabled says nothing any more.
-    members = Device.objects.filter(devices_of(rule), is_enabled=True)
-    return standings.filter(Q(rule_version__lt=rule.version) | ~Q(device__in=members))
+    members = Device.objects.filter(devices_of(rule), is_enabled=True, pk=OuterRef("device_id"))
+    return standings.filter(Q(rule_version__lt=rule.version) | ~Exists(members))
 
 
 def _tidied(known: KnownRules, rule: Rule, now: datetime) -> int:

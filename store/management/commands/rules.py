@@ -96,9 +96,10 @@ class Command(DataCommand):
 
     def _take(self, action: str, file: str, is_even_so: bool) -> None:
         rules = _read(file)
-        for rule in rules:
-            if rule.enabled:
-                self._check_number(changes.made(rule), is_even_so)
+        with _progress() as progress:
+            for rule in progress.track(rules, description="looking at what devices told last"):
+                if rule.enabled:
+                    self._check_number(changes.made(rule), is_even_so)
         with transaction.atomic():
             done = [(changes.add if action == "add" else changes.change)(rule, command_line_actor()) for rule in rules]
         self._tidy()

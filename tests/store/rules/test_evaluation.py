@@ -159,6 +159,19 @@ def test_what_comes_late_is_not_held_against_rules(store: Store, worker: Worker)
     assert life() == ("open", 1, True)
 
 
+@pytest.mark.parametrize("store", [at_once, one_by_one])
+def test_of_reports_of_one_time_the_first_decides_however_often_they_come(store: Store, worker: Worker) -> None:
+    add()
+    batch = [told(1, temperature_c=9), told(1, kind="other", temperature_c=1)]
+    for _ in range(2):
+        store(worker, batch)
+    assert events() == [("opened", 1)]
+    batch = [told(2, temperature_c=1), told(2, kind="other", temperature_c=9)]
+    for _ in range(2):
+        store(worker, batch)
+    assert (events(), phases()) == ([("opened", 1), ("ended", 2)], [])
+
+
 def test_a_clock_that_is_not_believed_opens_nothing(worker: Worker) -> None:
     add()
     worker.store(told(60 * 24 * 400, received=1, temperature_c=9))
