@@ -40,6 +40,7 @@ fuzz: $(VENV)/dev ## a million mutated frames through each protocol's decoder
 bench: $(VENV)/dev ## how fast: bodies, rows, the reactor and the gateway beside their rivals, and all of it end to end (15 minutes)
 	$(BIN)/python -m bench.decode
 	$(BIN)/python -m bench.ingest
+	$(BIN)/python -m bench.rules
 	$(BIN)/python -m bench.fleet
 	$(BIN)/python -m bench.echo
 	$(BIN)/python -m bench.gateway

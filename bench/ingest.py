@@ -37,12 +37,15 @@ from bench.databases import default_database  # noqa: E402
 from bench.timing import pin  # noqa: E402
 from settings import Settings  # noqa: E402
 from store.bulk import Incoming, binary, write  # noqa: E402
+from store.channels import KnownChannels  # noqa: E402
 from store.models import Device, Report, State  # noqa: E402
 from store.rows import prepare  # noqa: E402
+from store.rules.rulebook import KnownRules  # noqa: E402
 from tasks.celery import collect_seldom  # noqa: E402
 from tasks.channels import known_channels  # noqa: E402
 from tasks.contract import IngestMessage, ingest_payload  # noqa: E402
 from tasks.ingest import checked_payload, decoded  # noqa: E402
+from tasks.rulebook import known_rules  # noqa: E402
 from tests.servers import PostgreSQL, ServerMissingError  # noqa: E402
 
 ONE_BY_ONE = 80
@@ -101,8 +104,9 @@ def unpacked(payload: bytes) -> list[IngestMessage]:
     return checked_payload(**msgpack.unpackb(payload))
 
 
-def by_worker(payload: bytes) -> Spent:
+def by_worker(payload: bytes, channels: KnownChannels = known_channels, rules: KnownRules | None = None) -> Spent:
     """The way of :func:`tasks.ingest.store_batch`. Rows are encoded once more by themselves, to tell what part it is of writing."""
+    rules = rules or known_rules
     served, begin, start = server_time(), perf_counter(), process_time()
     rows = unpacked(payload)
     has_rows = process_time()
@@ -116,7 +120,7 @@ def by_worker(payload: bytes) -> Spent:
         batch.extend(incoming)
         return incoming
 
-    if write(rows, decode, is_open=lambda protocol: True, channels=known_channels):
+    if write(rows, decode, is_open=lambda protocol: True, channels=channels, rules=rules):
         raise AssertionError("not all was stored")
     is_written, end, served = process_time(), perf_counter(), server_time() - served
     encoding = _encoding(batch)
@@ -253,6 +257,7 @@ def compare(rounds: int, batches: int, messages: int) -> dict[str, list[Spent]]:
     """All ways by turns on the database that Django is pointed at. What a way spends in a round is its batches' mean."""
     call_command("migrate", verbosity=0)
     known_channels.forget()
+    known_rules.forget()
     waiting = payloads(messages)
     for _ in range(3):
         by_worker(next(waiting))

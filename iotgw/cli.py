@@ -27,6 +27,7 @@ STORE_COMMANDS = {
     "channels": "List what a device measures, set units and limits.",
     "series": "Show a channel of a device over a span of time.",
     "alarms": "List alarms, acknowledge and close them.",
+    "rules": "List rules, which open alarms by what devices report; add, change and try them.",
     "events": "Show what happened to a device: when it came and went, and its alarms.",
     "days": "Show what days of devices came to: distance, driving and online time, alarms, channels.",
     "trips": "Show trips of devices, or stops of one.",

@@ -14,6 +14,8 @@ Whatever the order in which reports are stored, and however often, the same come
 a moment of his own: an alarm he has closed is opened again by what comes after it in the device's time. As long as it is
 ongoing it stays closed, for nothing new has happened.
 
+What a rule finds (:mod:`store.rules`) lives in the same way, but that only the rule ends it and one repeat a minute counts.
+
 Events say what became of an alarm as it was noticed, each at the time of the report that it was noticed by: what comes
 late may resume an alarm that was known to have ended, only to find that it had.
 """
@@ -56,10 +58,20 @@ class DeviceAlarm:
     state: str = AlarmState.OPEN
     settled_at: datetime | None = None
     reopenings: int = 0
+    severity: str = ""
 
     def tell(self, report: PreparedReport) -> bool:
         """A report has it; whether that is news."""
         at = told_at(report)
+        place = (report.row.latitude, report.row.longitude) if report.is_position else None
+        if not self.count(at, place):
+            return False
+        if not report.is_event and is_believed(report):
+            self._stand(at, report.row.kind)
+        return True
+
+    def count(self, at: datetime, place: tuple[float | None, float | None] | None) -> bool:
+        """It was so at a time and a place; whether that is news."""
         if self.settled_at is not None and at <= self.settled_at:
             return False
         if self.state == AlarmState.CLOSED and self.is_ongoing:
@@ -68,9 +80,7 @@ class DeviceAlarm:
             self.state, self.first_at, self.times = AlarmState.OPEN, None, 0
             self.reopenings += 1
         self.times += 1
-        self._date(at, report)
-        if not report.is_event and is_believed(report):
-            self._stand(at, report.row.kind)
+        self._date(at, place)
         return True
 
     def end(self, report: PreparedReport) -> bool:
@@ -81,12 +91,22 @@ class DeviceAlarm:
         self.is_ongoing = False
         return True
 
-    def _date(self, at: datetime, report: PreparedReport) -> None:
-        place = (report.row.latitude, report.row.longitude) if report.is_position else (None, None)
+    def open_by_rule(self, at: datetime, place: tuple[float, float] | None, severity: str) -> EventKind | None:
+        """A rule says that it stands, until the rule says that it does not; what happened to it."""
+        was_told, reopenings, had_ended = self.last_at is not None, self.reopenings, not self.is_ongoing
+        is_news = self.count(at, place)
+        self.standing_at, self.standing_kind, self.is_ongoing, self.severity = at, "", True, severity
+        return _news(was_told, self.reopenings > reopenings, had_ended) if is_news else None
+
+    def end_by_rule(self, at: datetime | None) -> None:
+        """A rule says that it does not stand, of a time of the device's own if it goes by one."""
+        self.standing_at, self.is_ongoing = at or self.standing_at, False
+
+    def _date(self, at: datetime, place: tuple[float | None, float | None] | None) -> None:
         if self.first_at is None or at < self.first_at:
             self.first_at = at
-            self.latitude, self.longitude = place
-        elif at == self.first_at and report.is_position:
+            self.latitude, self.longitude = place or (None, None)
+        elif at == self.first_at and place:
             # Of two places of one time the same one, whichever is stored first.
             self.latitude, self.longitude = min(place, (self.latitude, self.longitude), key=_order)
         if self.last_at is None or at > self.last_at:

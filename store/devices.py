@@ -13,6 +13,7 @@ from protocols.credential import SALT_BYTES, seal
 from store import audit, groups, tags
 from store.audit import Actor, Change
 from store.groups import GroupError
+from store.members import members_changed
 from store.models import Device, Group
 from store.tags import TagError
 
@@ -80,6 +81,7 @@ def move(protocol: str, identity: str, into: str, actor: Actor) -> Device:
             before = {"group": groups.titles([device.group])[device.group.pk] if device.group else ""}
             device.group = group
             device.save(update_fields=["group"])
+            members_changed()
             audit.record(
                 actor, [_change("device.move", device, before, {"group": groups.titles([group])[group.pk] if group else ""})]
             )

@@ -21,6 +21,7 @@ from django.db.models.functions import Concat, Substr
 from store import audit
 from store.audit import Actor, Change
 from store.json_text import plain_text
+from store.members import rules_changed
 from store.models import GROUP_DEPTH, GROUP_LENGTH, STEP, Device, Group
 
 SEPARATOR = "/"
@@ -167,6 +168,7 @@ def move(title: str, into: str, actor: Actor) -> Group:
         under.update(path=Concat(Value(path), Substr("path", len(old) + 1)))
         group.parent, group.path = parent, path
         group.save(update_fields=["parent"])
+        rules_changed()
         _record("group.move", group, {"title": title}, {"title": _title(group)}, actor)
     return group
 
@@ -182,6 +184,8 @@ def remove(title: str, actor: Actor) -> None:
         groups, devices = group.children.count(), group.devices.count()
         if groups or devices:
             raise GroupError(f"{title} has {groups} groups and {devices} devices in it: move them first")
+        if names := sorted(group.rules.values_list("name", flat=True)):
+            raise GroupError(f"{title} is what rules are for ({', '.join(names)}): change or delete them first")
         _record("group.remove", group, {"title": title}, {}, actor)
         group.delete()
 

@@ -23,6 +23,7 @@ from store.devices import picture, sealed
 from store.fleet import Order, Wanted
 from store.groups import SEPARATOR, GroupError, checked_names
 from store.json_text import plain_text
+from store.members import members_changed
 from store.models import CREDENTIAL_LENGTH, DEVICE_NAME_LENGTH, IDENTITY_LENGTH, PROTOCOL_LENGTH, Device, Group, State
 from store.rows import DeviceKey, is_name
 
@@ -247,6 +248,8 @@ def _write(wishes: Sequence[_Wish], actor: Actor, note: str) -> None:
     )
     ids = {_key(device): device.pk for device in written}
     tags.replace({ids[_key(wish.device)]: (wish.before.get("tags", ()), wish.after["tags"]) for wish in wishes})
+    if moved:
+        members_changed()
     audit.record(actor, (_change(wish, ids[_key(wish.device)]) for wish in wishes), note)
 
 

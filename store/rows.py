@@ -15,6 +15,8 @@ from protocols.report import Decoded, DecodeError, Report, digest
 from store.json_text import NotJSONError, plain_text, storable
 from store.models import ALARM_LENGTH, CAUSE_LENGTH, IDENTITY_LENGTH, KIND_LENGTH, PROTOCOL_LENGTH, VERSION_LENGTH
 
+ALARM_PREFIX = "rule:"
+"""What the kinds of rules' alarms begin with, and those of devices do not."""
 ERROR_TEXT_LENGTH = 2_000
 """Characters kept of an error's path and text: enough for a person, too little to fill a disk with."""
 UNSTORABLE = "unstorable"
@@ -188,8 +190,8 @@ def _prepared_report(report: Report, incoming: Incoming) -> PreparedReport:
         raise ValueError(f"the kind has {len(report.kind)} characters, {KIND_LENGTH} is the most")
     values_text, values = storable(report.values)
     alarms_text, alarms = storable(report.alarms)
-    if alarms and not all(isinstance(alarm, str) and 0 < len(alarm) <= ALARM_LENGTH for alarm in alarms):
-        raise ValueError(f"an alarm is no name of 1 to {ALARM_LENGTH} characters")
+    if alarms and not all(map(_is_alarm, alarms)):
+        raise ValueError(f"an alarm is no name of 1 to {ALARM_LENGTH} characters, or that of a rule's: {ALARM_PREFIX}...")
     # By position: fourteen names would take longer than what they name.
     row = ReportRow(
         incoming.received_at if report.time is None else _in_utc(report.time),
@@ -219,6 +221,10 @@ def _prepared_report(report: Report, incoming: Incoming) -> PreparedReport:
         report.units,
         report.file_result,
     )
+
+
+def _is_alarm(name: Any) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= ALARM_LENGTH and not name.startswith(ALARM_PREFIX)
 
 
 def _quarantine_row(incoming: Incoming, error: DecodeError) -> QuarantineRow:

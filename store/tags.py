@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from store.members import members_changed
 from store.models import TAG_LENGTH, Device, Tag
 
 TAGS_A_DEVICE = 16
@@ -47,3 +48,5 @@ def replace(tags: Mapping[int, tuple[Iterable[str], Iterable[str]]]) -> None:
     for word, devices in by_word.items():
         Tag.objects.filter(word=word, device_id__in=devices).delete()
     Tag.objects.bulk_create(new, ignore_conflicts=True)
+    if gone or new:
+        members_changed()

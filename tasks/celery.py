@@ -37,6 +37,7 @@ app = Celery(
         "tasks.compute.redecode",
         "tasks.compute.rollups",
         "tasks.compute.upkeep",
+        "tasks.compute.rules",
         "tasks.devices",
         "tasks.files",
         "tasks.health",

@@ -42,6 +42,7 @@ from tasks.mailboxes import deliver
 from tasks.media import announce
 from tasks.patience import Patience
 from tasks.poison import Notes, TooLongError, Trial, in_time
+from tasks.rulebook import known_rules
 
 log = logging.getLogger(__name__)
 
@@ -167,10 +168,12 @@ def _written(
                 longest_file_bytes=settings.media_file_bytes,
                 due_media=due_media,
                 channels=known_channels,
+                rules=known_rules,
             )
     except BaseException:
         # The database that comes back may have been restored, without the channels that were added last.
         known_channels.forget()
+        known_rules.forget()
         raise
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -32,6 +33,8 @@ from store.bulk.tables import (
     PRESENCE_ORDER,
     QUARANTINE_COLUMNS,
     REPORT_COLUMNS,
+    STANDING_ASSIGNMENTS,
+    STANDING_COLUMNS,
     STATE_ASSIGNMENTS,
     STATE_COLUMNS,
     UNFIT,
@@ -43,7 +46,8 @@ from store.bulk.tables import (
 from store.channels import ChannelRow
 from store.events import EventRow
 from store.json_text import storable
-from store.rows import DeviceKey, PreparedMessage, PresenceRow
+from store.rows import ALARM_PREFIX, DeviceKey, PreparedMessage, PresenceRow
+from store.rules.life import Standing
 from store.states import CLOCK_AHEAD, DeviceState
 
 _TYPES = {
@@ -162,10 +166,36 @@ _FIND_ALARMS = f"""
     WHERE id IN (
         SELECT id FROM store_alarm WHERE device_id = ANY(%s::bigint[])
         UNION ALL
-        SELECT id FROM store_alarm WHERE is_ongoing AND device_id = ANY(%s::bigint[])
+        SELECT id FROM store_alarm WHERE is_ongoing AND kind NOT LIKE %s AND device_id = ANY(%s::bigint[])
+    )
+    AND kind NOT LIKE %s
+    ORDER BY device_id, kind
+    FOR UPDATE
+"""
+_FIND_ALARMS_OF_RULES = f"""
+    SELECT {_quoted(ALARM_COLUMNS)} FROM store_alarm
+    WHERE id IN (
+        SELECT a.id FROM unnest(%s::bigint[], %s::text[]) AS k (device_id, kind)
+        JOIN store_alarm a ON a.device_id = k.device_id AND a.kind = k.kind
     )
     ORDER BY device_id, kind
     FOR UPDATE
+"""
+# Times as numbers of seconds: to read their texts would take longer than all else of it.
+_FIND_STANDINGS = """
+    SELECT device_id, rule_id, rule_version, phase, extract(epoch FROM since)::float8, extract(epoch FROM told_at)::float8
+    FROM store_rulestate WHERE device_id = ANY(%s::bigint[])
+"""
+# A rule that has just been removed is not stood by any more.
+_WRITE_STANDINGS = f"""
+    INSERT INTO store_rulestate ({_quoted(STANDING_COLUMNS)})
+    SELECT k.*
+    FROM unnest(%s::bigint[], %s::bigint[], %s::integer[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+        AS k ({_quoted(STANDING_COLUMNS)})
+    JOIN store_rule r ON r.id = k.rule_id
+    ORDER BY k.device_id, k.rule_id
+    FOR KEY SHARE OF r
+    ON CONFLICT (device_id, rule_id) DO UPDATE SET {STANDING_ASSIGNMENTS}
 """
 _FIND_ENDED = """
     SELECT k.number, r.time
@@ -245,7 +275,12 @@ class PostgreSQLTables:
             "FROM incoming_quarantine ORDER BY device_id, digest ON CONFLICT (device_id, digest) DO NOTHING"
         )
 
-    def bring_forward(self, devices: Mapping[int, Sequence[PreparedMessage]], lone: Collection[int]) -> None:
+    def bring_forward(
+        self,
+        devices: Mapping[int, Sequence[PreparedMessage]],
+        lone: Collection[int],
+        before: dict[int, DeviceState] | None = None,
+    ) -> None:
         """Lone reports are folded in where they are. That statement also locks the other states, blank if they are new,
         since the locks of all have to be taken in one order; they are then read, folded here, and written back.
         """
@@ -253,14 +288,25 @@ class PostgreSQLTables:
         self._cursor.execute(_FOLD_LONE_REPORTS, [_ids(others)])
         if not others:
             return
-        self._cursor.execute(
-            f"SELECT {_quoted(STATE_COLUMNS)} FROM store_state WHERE device_id = ANY(%s::bigint[])", [_ids(others)]
-        )
-        states = [_state(row) for row in self._cursor.fetchall()]
+        states = self.find_states(others)
+        if before is not None:
+            before.update((state.device_id, replace(state)) for state in states)
         changed = [state for state in states if state.take_all(devices[state.device_id])]
         if changed:
             self._copy_rows("incoming_state", STATE_COLUMNS, map(_state_row, changed))
             self._cursor.execute(_UPDATE_STATES)
+
+    def find_states(self, devices: Collection[int]) -> list[DeviceState]:
+        self._cursor.execute(
+            f"SELECT {_quoted(STATE_COLUMNS)} FROM store_state WHERE device_id = ANY(%s::bigint[])", [_ids(devices)]
+        )
+        return [_state(row) for row in self._cursor.fetchall()]
+
+    def find_times(self, devices: Collection[int]) -> dict[int, tuple[datetime | None, datetime | None]]:
+        self._cursor.execute(
+            "SELECT device_id, time, last_seen FROM store_state WHERE device_id = ANY(%s::bigint[])", [_ids(devices)]
+        )
+        return {device: (time, last_seen) for device, time, last_seen in self._cursor.fetchall()}
 
     def find_channels(self, devices: Collection[int]) -> dict[int, dict[str, str]]:
         self._cursor.execute("SELECT device_id, name, unit FROM store_channel WHERE device_id = ANY(%s::bigint[])", [_ids(devices)])
@@ -271,8 +317,9 @@ class PostgreSQLTables:
         self._cursor.execute(_WRITE_CHANNELS)
 
     def find_alarms(self, devices: Collection[int], told: Collection[int]) -> list[DeviceAlarm]:
+        of_rules = f"{ALARM_PREFIX}%"
         # Told once more, though the incoming reports have them: of a table that is always new, no plan is to be relied on.
-        self._cursor.execute(_FIND_ALARMS, [_ids(told), _ids(devices)])
+        self._cursor.execute(_FIND_ALARMS, [_ids(told), of_rules, _ids(devices), of_rules])
         return [DeviceAlarm(*row) for row in self._cursor.fetchall()]
 
     def find_ended(self, alarms: Sequence[DeviceAlarm], until: datetime) -> list[tuple[DeviceAlarm, datetime]]:
@@ -285,6 +332,27 @@ class PostgreSQLTables:
         rows = (tuple(getattr(alarm, column) for column in ALARM_COLUMNS) for alarm in alarms)
         self._copy_rows("incoming_alarm", ALARM_COLUMNS, rows)
         self._cursor.execute(_WRITE_ALARMS)
+
+    def find_standings(self, devices: Collection[int]) -> list[Standing]:
+        self._cursor.execute(_FIND_STANDINGS, [_ids(devices)])
+        return [
+            Standing(device, rule, version, phase, _moment(since), None if told is None else _moment(told))
+            for device, rule, version, phase, since, told in self._cursor.fetchall()
+        ]
+
+    def find_alarms_of_rules(self, keys: Sequence[tuple[int, str]]) -> list[DeviceAlarm]:
+        self._cursor.execute(_FIND_ALARMS_OF_RULES, [list(column) for column in zip(*keys, strict=True)])
+        return [DeviceAlarm(*row) for row in self._cursor.fetchall()]
+
+    def write_standings(self, rows: Sequence[Standing], gone: Sequence[tuple[int, int]]) -> None:
+        if gone:
+            self._cursor.execute(
+                "DELETE FROM store_rulestate s USING unnest(%s::bigint[], %s::bigint[]) AS k (device_id, rule_id) "
+                "WHERE s.device_id = k.device_id AND s.rule_id = k.rule_id",
+                [list(column) for column in zip(*gone, strict=True)],
+            )
+        if rows:
+            self._cursor.execute(_WRITE_STANDINGS, [list(column) for column in zip(*rows, strict=True)])
 
     def write_presence(self, rows: Sequence[PresenceRow]) -> None:
         self._cursor.execute(_WRITE_PRESENCE, [list(column) for column in zip(*rows, strict=True)])
@@ -352,6 +420,10 @@ def _ids(ids: Iterable[int]) -> str:
 
 def _json_list(names: Iterable[str]) -> str:
     return orjson.dumps(list(names)).decode()
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _state(row: Sequence[Any]) -> DeviceState:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,6 +27,8 @@ from store.bulk.tables import (
     PRESENCE_ORDER,
     QUARANTINE_COLUMNS,
     REPORT_COLUMNS,
+    STANDING_ASSIGNMENTS,
+    STANDING_COLUMNS,
     STATE_ASSIGNMENTS,
     STATE_COLUMNS,
     FoundDevice,
@@ -35,7 +38,8 @@ from store.bulk.tables import (
 )
 from store.channels import ChannelRow
 from store.events import EventRow
-from store.rows import DeviceKey, PreparedMessage, PresenceRow
+from store.rows import ALARM_PREFIX, DeviceKey, PreparedMessage, PresenceRow
+from store.rules.life import Standing
 from store.states import CLOCK_AHEAD, DeviceState
 
 _DAY = timedelta(days=1)
@@ -61,6 +65,13 @@ _WRITE_ALARM = (
 _WRITE_CHANNEL = (
     f"INSERT INTO store_channel ({', '.join(CHANNEL_COLUMNS)}) VALUES ({', '.join(['%s'] * len(CHANNEL_COLUMNS))}) "
     "ON CONFLICT (device_id, name) DO UPDATE SET unit = excluded.unit WHERE NOT is_unit_set"
+)
+_STANDING_NAMES = ", ".join(STANDING_COLUMNS)
+# A rule that has just been removed is not stood by any more.
+_WRITE_STANDING = (
+    f"INSERT INTO store_rulestate ({_STANDING_NAMES}) SELECT {', '.join(['%s'] * len(STANDING_COLUMNS))} "
+    "WHERE EXISTS (SELECT 1 FROM store_rule WHERE id = %s) "
+    f"ON CONFLICT (device_id, rule_id) DO UPDATE SET {STANDING_ASSIGNMENTS}"
 )
 _JSON = ("newest", "earlier", "alarms")
 _STATE_NAMES = ", ".join(f'"{column}"' for column in STATE_COLUMNS)
@@ -99,17 +110,34 @@ class SQLiteTables:
     def insert_quarantine(self, rows: Iterable[QuarantinedMessage]) -> None:
         self._cursor.executemany(_INSERT_QUARANTINE, [(device, group, *map(_column, row)) for device, group, row in rows])
 
-    def bring_forward(self, devices: Mapping[int, Sequence[PreparedMessage]], lone: Collection[int]) -> None:
-        self._cursor.execute(
-            f"SELECT {_STATE_NAMES} FROM store_state WHERE device_id IN (SELECT value FROM json_each(%s))",
-            [json.dumps(list(devices))],
-        )
-        states = {row[0]: _state(row) for row in self._cursor.fetchall()}
+    def bring_forward(
+        self,
+        devices: Mapping[int, Sequence[PreparedMessage]],
+        lone: Collection[int],
+        before: dict[int, DeviceState] | None = None,
+    ) -> None:
+        states = {state.device_id: state for state in self.find_states(devices)}
+        if before is not None:
+            before.update((device, replace(state)) for device, state in states.items() if device not in lone)
         blank = {device: DeviceState(device) for device in devices if device not in states}
         changed = [state for state in (*states.values(), *blank.values()) if state.take_all(devices[state.device_id])]
         self._cursor.executemany(
             _WRITE_STATE, [tuple(_column(getattr(state, name)) for name in STATE_COLUMNS) for state in changed]
         )
+
+    def find_states(self, devices: Collection[int]) -> list[DeviceState]:
+        self._cursor.execute(
+            f"SELECT {_STATE_NAMES} FROM store_state WHERE device_id IN (SELECT value FROM json_each(%s))",
+            [json.dumps(list(devices))],
+        )
+        return [_state(row) for row in self._cursor.fetchall()]
+
+    def find_times(self, devices: Collection[int]) -> dict[int, tuple[datetime | None, datetime | None]]:
+        self._cursor.execute(
+            "SELECT device_id, time, last_seen FROM store_state WHERE device_id IN (SELECT value FROM json_each(%s))",
+            [json.dumps(list(devices))],
+        )
+        return {device: (_read(time), _read(last_seen)) for device, time, last_seen in self._cursor.fetchall()}
 
     def find_channels(self, devices: Collection[int]) -> dict[int, dict[str, str]]:
         self._cursor.execute(
@@ -123,10 +151,16 @@ class SQLiteTables:
 
     def find_alarms(self, devices: Collection[int], told: Collection[int]) -> list[DeviceAlarm]:
         self._cursor.execute(
-            f"SELECT {_ALARM_NAMES} FROM store_alarm WHERE device_id IN (SELECT value FROM json_each(%s)) "
+            f"SELECT {_ALARM_NAMES} FROM store_alarm WHERE device_id IN (SELECT value FROM json_each(%s)) AND kind NOT GLOB %s "
             "UNION ALL "
-            f"SELECT {_ALARM_NAMES} FROM store_alarm WHERE is_ongoing AND device_id IN (SELECT value FROM json_each(%s))",
-            [json.dumps(list(told)), json.dumps([device for device in devices if device not in told])],
+            f"SELECT {_ALARM_NAMES} FROM store_alarm WHERE is_ongoing AND device_id IN (SELECT value FROM json_each(%s)) "
+            "AND kind NOT GLOB %s",
+            [
+                json.dumps(list(told)),
+                f"{ALARM_PREFIX}*",
+                json.dumps([device for device in devices if device not in told]),
+                f"{ALARM_PREFIX}*",
+            ],
         )
         return [DeviceAlarm(*map(_read, row)) for row in self._cursor.fetchall()]
 
@@ -144,6 +178,25 @@ class SQLiteTables:
 
     def write_alarms(self, alarms: Sequence[DeviceAlarm]) -> None:
         self._cursor.executemany(_WRITE_ALARM, [tuple(_column(getattr(alarm, name)) for name in ALARM_COLUMNS) for alarm in alarms])
+
+    def find_standings(self, devices: Collection[int]) -> list[Standing]:
+        self._cursor.execute(
+            f"SELECT {_STANDING_NAMES} FROM store_rulestate WHERE device_id IN (SELECT value FROM json_each(%s))",
+            [json.dumps(list(devices))],
+        )
+        return [Standing(*map(_read, row)) for row in self._cursor.fetchall()]
+
+    def find_alarms_of_rules(self, keys: Sequence[tuple[int, str]]) -> list[DeviceAlarm]:
+        self._cursor.execute(
+            f"SELECT {_ALARM_NAMES} FROM store_alarm "
+            "WHERE (device_id, kind) IN (SELECT value ->> 0, value ->> 1 FROM json_each(%s)) ORDER BY device_id, kind",
+            [json.dumps(keys)],
+        )
+        return [DeviceAlarm(*map(_read, row)) for row in self._cursor.fetchall()]
+
+    def write_standings(self, rows: Sequence[Standing], gone: Sequence[tuple[int, int]]) -> None:
+        self._cursor.executemany("DELETE FROM store_rulestate WHERE device_id = %s AND rule_id = %s", gone)
+        self._cursor.executemany(_WRITE_STANDING, [(*map(_column, row), row.rule_id) for row in rows])
 
     def write_presence(self, rows: Sequence[PresenceRow]) -> None:
         self._cursor.executemany(_WRITE_PRESENCE, [tuple(map(_column, row)) for row in rows])

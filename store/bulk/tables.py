@@ -14,6 +14,7 @@ from store.channels import ChannelRow
 from store.events import EventRow
 from store.models import PRESUMED
 from store.rows import DeviceKey, PreparedMessage, PreparedReport, PresenceRow, QuarantineRow, ReportRow
+from store.rules.life import Standing
 from store.states import DeviceState
 
 REPORT_COLUMNS = ("device_id", *ReportRow._fields)
@@ -32,6 +33,8 @@ PRESENCE_ORDER = f"""
     OR excluded.epoch = p.epoch AND (p.is_online AND NOT excluded.is_online OR p.cause IN {PRESUMED})
 """
 """Whether what comes in is newer than what is there, as :mod:`store.presence` says."""
+STANDING_COLUMNS = Standing._fields
+STANDING_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in STANDING_COLUMNS[2:])
 STATE_COLUMNS = tuple(DeviceState.__dataclass_fields__)
 STATE_ASSIGNMENTS = ", ".join(f'"{column}" = excluded."{column}"' for column in STATE_COLUMNS[1:])
 """Of an insertion that meets a state: it becomes the one that was to be inserted."""
@@ -88,8 +91,8 @@ class Tables(Protocol):
 
     Workers write the same devices at the same time. So that they wait for each other and never in a ring, each
     takes its locks table by table in one order (devices, reports, groups of quarantine, quarantine, states, media and its
-    pieces, channels, alarms, presence, events, deliveries) and in each table in the order of its key. Media, groups of
-    quarantine and deliveries are written by modules of their own.
+    pieces, channels, alarms, presence, events, standings by rules, deliveries) and in each table in the order of its key.
+    Media, groups of quarantine and deliveries are written by modules of their own.
     """
 
     def find_devices(self, keys: Sequence[DeviceKey]) -> dict[DeviceKey, FoundDevice]:
@@ -104,11 +107,23 @@ class Tables(Protocol):
     def insert_quarantine(self, rows: Iterable[QuarantinedMessage]) -> None:
         """Add messages to quarantine. One that is there already is left as it is."""
 
-    def bring_forward(self, devices: Mapping[int, Sequence[PreparedMessage]], lone: Collection[int]) -> None:
+    def bring_forward(
+        self,
+        devices: Mapping[int, Sequence[PreparedMessage]],
+        lone: Collection[int],
+        before: dict[int, DeviceState] | None = None,
+    ) -> None:
         """Bring the states of devices forward by what came from each, as :class:`store.states.DeviceState` says.
 
-        Reports have been inserted before, and those of ``lone`` devices may be taken from there.
+        Reports have been inserted before, and those of ``lone`` devices may be taken from there. Of others the states as they
+        were are left in ``before``, if it is given.
         """
+
+    def find_states(self, devices: Collection[int]) -> list[DeviceState]:
+        """How devices stand by now."""
+
+    def find_times(self, devices: Collection[int]) -> dict[int, tuple[datetime | None, datetime | None]]:
+        """Of states, by their devices, the time of the newest dated report and when something was received last."""
 
     def find_channels(self, devices: Collection[int]) -> dict[int, dict[str, str]]:
         """The units of all channels of these devices, by name.
@@ -121,6 +136,7 @@ class Tables(Protocol):
 
     def find_alarms(self, devices: Collection[int], told: Collection[int]) -> list[DeviceAlarm]:
         """The ongoing alarms of devices, and all of those that are ``told`` of, kept as they are until the transaction ends.
+        Of alarms of rules none.
 
         States have been brought forward before, so that no other worker has reports of these devices under way.
         """
@@ -130,6 +146,15 @@ class Tables(Protocol):
 
     def write_alarms(self, alarms: Sequence[DeviceAlarm]) -> None:
         """Add alarms, or bring them up to date."""
+
+    def find_standings(self, devices: Collection[int]) -> list[Standing]:
+        """How devices stand by rules. States have been brought forward, or locked, before: nobody else changes it."""
+
+    def find_alarms_of_rules(self, keys: Sequence[tuple[int, str]]) -> list[DeviceAlarm]:
+        """Alarms by device and kind, as far as there are any, kept as they are until the transaction ends."""
+
+    def write_standings(self, rows: Sequence[Standing], gone: Sequence[tuple[int, int]]) -> None:
+        """Add how devices stand by rules, or bring it up to date; those that are gone, by device and rule, go."""
 
     def write_presence(self, rows: Sequence[PresenceRow]) -> None:
         """Add presences, or bring them up to date unless what is there is newer. A device has one row, in the order of its id."""

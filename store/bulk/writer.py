@@ -39,7 +39,9 @@ from store.rows import (
     prepare,
     quarantined,
 )
-from store.states import CLOCK_AHEAD, decides_alone
+from store.rules.evaluation import Watch, bring_rules_forward
+from store.rules.rulebook import KnownRules
+from store.states import CLOCK_AHEAD, DeviceState, decides_alone
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ def _as_they_are(batch: Sequence[Any]) -> Sequence[Incoming]:
     return batch
 
 
-class Rules(NamedTuple):
+class Terms(NamedTuple):
     """What a batch is written by, and where it is noted what there is to do when it is."""
 
     decode: Decode
@@ -66,6 +68,7 @@ class Rules(NamedTuple):
     longest_file_bytes: int
     due_media: list[int]
     channels: KnownChannels
+    rules: KnownRules | None
 
 
 def write(
@@ -76,6 +79,7 @@ def write(
     longest_file_bytes: int = LONGEST_FILE_BYTES,
     due_media: list[int] | None = None,
     channels: KnownChannels | None = None,
+    rules: KnownRules | None = None,
 ) -> dict[int, Outcome]:
     """Store a batch; what became of its messages, by position, where that is not plainly ``STORED``.
 
@@ -88,7 +92,7 @@ def write(
     is there to prevent: then it is halved until that message is alone and goes to quarantine.
     Pieces of files longer than ``longest_file_bytes`` are declined. Files that may be whole now are added to ``due_media``
     once their rows are committed. Which ``channels`` are known is what keeps the database from being asked for those of
-    each device every time.
+    each device every time. Without ``rules`` nothing is held against any.
     Raises: django.db.DatabaseError or InterfaceError if the database is away or broken; part of a halved batch may
     be committed then.
     """
@@ -97,8 +101,9 @@ def write(
     if outcomes:
         log.warning("refused messages whose identity or numbers fit no column", extra={"messages": len(outcomes)})
     arrivals = [Arrival(index, key, sent) for index, (key, sent) in enumerate(zip(keys, batch, strict=True)) if key]
-    rules = Rules(decode, is_open, longest_file_bytes, [] if due_media is None else due_media, channels or KnownChannels())
-    outcomes.update(_write_or_halve(arrivals, rules))
+    due = [] if due_media is None else due_media
+    terms = Terms(decode, is_open, longest_file_bytes, due, channels or KnownChannels(), rules)
+    outcomes.update(_write_or_halve(arrivals, terms))
     return outcomes
 
 
@@ -116,36 +121,38 @@ Prepare = Callable[[Incoming], PreparedMessage]
 _BY_DEVICE = itemgetter(0)
 
 
-def _write_or_halve(arrivals: list[Arrival], rules: Rules) -> dict[int, Outcome]:
+def _write_or_halve(arrivals: list[Arrival], terms: Terms) -> dict[int, Outcome]:
     try:
-        return _write(arrivals, rules, prepare)
+        return _write(arrivals, terms, prepare)
     except _ROW_FAULTS as fault:
+        if terms.rules is not None:
+            terms.rules.forget_devices()
         if len(arrivals) == 1:
-            return _write_alone(arrivals[0], rules, fault)
+            return _write_alone(arrivals[0], terms, fault)
     middle = len(arrivals) // 2
-    return _write_or_halve(arrivals[:middle], rules) | _write_or_halve(arrivals[middle:], rules)
+    return _write_or_halve(arrivals[:middle], terms) | _write_or_halve(arrivals[middle:], terms)
 
 
-def _write_alone(arrival: Arrival, rules: Rules, fault: Exception) -> dict[int, Outcome]:
+def _write_alone(arrival: Arrival, terms: Terms, fault: Exception) -> dict[int, Outcome]:
     cause = type(fault).__name__
     log.error("the database refused a message", extra={"device": arrival.device, "cause": cause})
     try:
-        return _write([arrival], rules, lambda incoming: quarantined(incoming, UNSTORABLE, cause))
+        return _write([arrival], terms, lambda incoming: quarantined(incoming, UNSTORABLE, cause))
     except _ROW_FAULTS:
         return {arrival.place: Outcome.REFUSED}
 
 
-def _write(arrivals: list[Arrival], rules: Rules, prepare: Prepare) -> dict[int, Outcome]:
+def _write(arrivals: list[Arrival], terms: Terms, prepare: Prepare) -> dict[int, Outcome]:
     if not arrivals:
         return {}
     with transaction.atomic(), connection.cursor() as cursor, connection.wrap_database_errors:
         tables = tables_of(cursor)
-        devices = _admit(tables, list(dict.fromkeys(arrival.device for arrival in arrivals)), rules.is_open)
+        devices = _admit(tables, list(dict.fromkeys(arrival.device for arrival in arrivals)), terms.is_open)
         outcomes = {arrival.place: Outcome.REFUSED for arrival in arrivals if arrival.device not in devices}
         admitted = [(devices[arrival.device].id, arrival) for arrival in arrivals if arrival.device in devices]
         admitted.sort(key=_BY_DEVICE)
         if admitted:
-            outcomes.update(_insert(tables, admitted, rules, prepare))
+            outcomes.update(_insert(tables, admitted, terms, prepare))
     return outcomes
 
 
@@ -168,30 +175,34 @@ def _admit(tables: Tables, keys: list[DeviceKey], is_open: Callable[[str], bool]
     return {key: device for key, device in found.items() if device.is_enabled}
 
 
-def _insert(tables: Tables, admitted: list[Admitted], rules: Rules, prepare: Prepare) -> dict[int, Outcome]:
+def _insert(tables: Tables, admitted: list[Admitted], terms: Terms, prepare: Prepare) -> dict[int, Outcome]:
     """The rows of reports and quarantine, then what follows from them: states, files of which they bring pieces, channels,
-    alarms with their events, and deliveries of which they say what became.
+    alarms with their events, those of rules too, and deliveries of which they say what became.
     """
-    brought = _Brought(admitted, prepare)
+    watch = Watch(terms.rules, {device for device, _ in admitted}) if terms.rules and terms.rules.refresh() else None
+    brought = _Brought(admitted, prepare, watch)
     with tables.inserting() as insertion:
         for part in _parts(admitted):
-            incoming = rules.decode([arrival.sent for _, arrival in part])
+            incoming = terms.decode([arrival.sent for _, arrival in part])
             if told := _pieces_told(part, incoming):
                 insertion.wait()
-                brought.declined |= declined(told, rules.longest_file_bytes)
+                brought.declined |= declined(told, terms.longest_file_bytes)
             if reports := brought.take(part, incoming):
                 insertion.add(reports)
         added = insertion.finish()
     if brought.quarantine:
         _insert_quarantine(tables, brought.quarantine)
-    tables.bring_forward(brought.by_device, brought.lone)
+    before: dict[int, DeviceState] | None = {} if watch else None
+    tables.bring_forward(brought.by_device, brought.lone, before)
     if brought.pieces:
         due = insert_pieces(brought.pieces, brought.declined)
-        transaction.on_commit(partial(rules.due_media.extend, due))
+        transaction.on_commit(partial(terms.due_media.extend, due))
     add_channels(
-        tables, rules.channels, brought.by_device, lambda: {device: arrival.device.protocol for device, arrival in admitted}
+        tables, terms.channels, brought.by_device, lambda: {device: arrival.device.protocol for device, arrival in admitted}
     )
     _bring_alarms_forward(tables, brought.by_device, added)
+    if watch is not None and before is not None:
+        bring_rules_forward(tables, watch, brought.by_device, brought.lone, before, datetime.now(UTC))
     if brought.results:
         # A copy of what was stored before would be taken for word of the delivery that has come after.
         news = [(key.device, result) for key, result in brought.results.items() if key in added]
@@ -202,8 +213,9 @@ def _insert(tables: Tables, admitted: list[Admitted], rules: Rules, prepare: Pre
 class _Brought:
     """What the messages of a batch bring, gathered part by part."""
 
-    def __init__(self, admitted: Sequence[Admitted], prepare: Prepare) -> None:
+    def __init__(self, admitted: Sequence[Admitted], prepare: Prepare, watch: Watch | None) -> None:
         self._prepare = prepare
+        self._watch = watch
         self._counts = Counter(device for device, _ in admitted)
         self.by_device: dict[int, list[PreparedMessage]] = {}
         self.lone: set[int] = set()
@@ -215,6 +227,7 @@ class _Brought:
 
     def take(self, part: Sequence[Admitted], incoming: Sequence[Incoming]) -> list[NewReport]:
         """Prepare the messages of a part; its reports."""
+        watch = self._watch
         reports: list[NewReport] = []
         for (device, arrival), one in zip(part, incoming, strict=True):
             message = self._prepare(one)
@@ -232,6 +245,8 @@ class _Brought:
                     self.outcomes[arrival.place] = Outcome.DECLINED
                 else:
                     reports.append(NewReport(device, report, is_lone))
+                if watch is not None and (rules := watch.sets[device].concerned(report)):
+                    watch.notice(device, rules)
         return reports
 
     def _is_declined(self, device: int, report: PreparedReport, piece: Piece) -> bool:

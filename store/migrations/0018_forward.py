@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('store', '0016_exports'),
+        ('store', '0017_rules'),
     ]
 
     operations = [

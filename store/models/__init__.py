@@ -1,6 +1,6 @@
 """The tables, one module for each matter."""
 
-from store.models.alarms import ALARM_LENGTH, HANDLER_LENGTH, Alarm, AlarmReason, AlarmState
+from store.models.alarms import ALARM_LENGTH, HANDLER_LENGTH, SEVERITY_LENGTH, Alarm, AlarmReason, AlarmState, Severity
 from store.models.audit import ACTOR_LENGTH, SUBJECT_LENGTH, AuditEntry
 from store.models.background import ERROR_LENGTH, Background, BackgroundState
 from store.models.channels import CHANNEL_LENGTH, LABEL_LENGTH, UNIT_LENGTH, Channel, ChannelKind
@@ -33,6 +33,7 @@ from store.models.quarantinereports import QuarantineReport
 from store.models.redecoding import Redecoding, RedecodingSource
 from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, Position, Report, State
 from store.models.rollups import ChannelFiveMinutes, ChannelHour, RollupProgress
+from store.models.rules import Phase, Rule, RuleBook, RuleState
 from store.models.summaries import ChannelSummary, DaySummary, Stop, SummaryProgress, Trip
 from store.models.targets import (
     ADDRESS_LENGTH,
@@ -76,6 +77,7 @@ __all__ = [
     "PROTOCOL_LENGTH",
     "REASON_LENGTH",
     "RUN_LENGTH",
+    "SEVERITY_LENGTH",
     "STEP",
     "SUBJECT_LENGTH",
     "TAG_LENGTH",
@@ -108,6 +110,7 @@ __all__ = [
     "Media",
     "MediaOutcome",
     "MediaPiece",
+    "Phase",
     "Position",
     "Presence",
     "Quarantine",
@@ -117,6 +120,10 @@ __all__ = [
     "RedecodingSource",
     "Report",
     "RollupProgress",
+    "Rule",
+    "RuleBook",
+    "RuleState",
+    "Severity",
     "State",
     "Stop",
     "SummaryProgress",

@@ -9,12 +9,19 @@ from store.models.reports import KIND_LENGTH
 
 ALARM_LENGTH = 64
 HANDLER_LENGTH = 128
+SEVERITY_LENGTH = 16
 
 
 class AlarmState(models.TextChoices):
     OPEN = "open"
     ACKNOWLEDGED = "acknowledged"
     CLOSED = "closed"
+
+
+class Severity(models.TextChoices):
+    CRITICAL = "critical"
+    WARNING = "warning"
+    NOTICE = "notice"
 
 
 class AlarmReason(models.TextChoices):
@@ -34,6 +41,9 @@ class Alarm(models.Model):
 
     device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="alarms", db_index=False)
     kind = models.CharField(max_length=ALARM_LENGTH)
+    """As the device tells it; of a rule's, ``rule:`` and the rule's name."""
+    severity = models.CharField(max_length=SEVERITY_LENGTH, choices=Severity, blank=True, default="", db_default="")
+    """As the rule says; empty for what a device tells."""
     state = models.CharField(max_length=16, choices=AlarmState, default=AlarmState.OPEN)
     first_at = models.DateTimeField()
     """The time of the report it was opened by, and the device's place then."""
@@ -44,7 +54,8 @@ class Alarm(models.Model):
     """How many reports have told of it since it was opened."""
     is_ongoing = models.BooleanField()
     standing_at = models.DateTimeField(null=True)
-    """The newest report that said it stands, and of which kind that was: a later one of the kind ends it."""
+    """The newest report that said it stands, and of which kind that was: a later one of the kind ends it. Of a rule's alarm, the
+    report that opened or ended it last, and no kind: only the rule ends it."""
     standing_kind = models.CharField(max_length=KIND_LENGTH, blank=True)
     settled_at = models.DateTimeField(null=True)
     """Up to which time it is closed: only what is later opens it again."""

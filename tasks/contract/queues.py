@@ -70,6 +70,7 @@ REDECODE_TASK = "tasks.compute.redecode.decode_some"
 REDECODE_SWEEP_TASK = "tasks.compute.redecode.resume"
 EXPORT_TASK = "tasks.compute.exports.write_some"
 EXPORT_SWEEP_TASK = "tasks.compute.exports.sweep"
+RULES_TASK = "tasks.compute.rules.silent"
 
 OTHER_QUEUE = (
     "RabbitMQ has queues of another kind under our names. Stop gateways and workers, delete them with "

@@ -22,6 +22,7 @@ from tasks.contract import (
     REDECODE_SWEEP_TASK,
     RETENTION_TASK,
     ROLL_UP_TASK,
+    RULES_TASK,
     UPKEEP_TASK,
 )
 from tasks.schedule.crontab import read_crontab
@@ -44,6 +45,7 @@ DEFAULTS = (
     Default("presence", PRESENCE_CHECK_TASK, 30, "looks for devices that are told to be online and have no route"),
     Default("media", MEDIA_SWEEP_TASK, 30, "makes files that are due, removes old ones"),
     Default("queues", MEASURE_TASK, 60, "notes how much waits in queues, and says which grow"),
+    Default("rules", RULES_TASK, 60, "looks for devices that are silent by a rule, tidies up after rules that were changed"),
     Default("channels", ROLL_UP_TASK, 300, "rolls up channels by five minutes and by hours"),
     Default("days", KEEP_UP_TASK, 600, "finds days of devices that are to be summed up"),
     Default("retention", RETENTION_TASK, "30 2 * * *", "deletes what is too old, makes the months ahead"),

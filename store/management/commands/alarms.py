@@ -10,9 +10,12 @@ from store.json_text import plain_text
 from store.management.data_command import DataCommand, command_line_actor, login_name, row_count
 from store.models import HANDLER_LENGTH, Alarm, AlarmReason
 
-COLUMNS = ("id", "state", "kind", "protocol", "identity", "times", "first_at", "last_at", "ongoing", "again", "handled_by", "note")
+COLUMNS = (
+    "id", "state", "severity", "kind", "protocol", "identity",
+    "times", "first_at", "last_at", "ongoing", "again", "handled_by", "note",
+)  # fmt: skip
 _FIELDS = (
-    "id", "state", "kind", "times", "first_at", "last_at", "is_ongoing", "latitude", "longitude",
+    "id", "state", "severity", "kind", "times", "first_at", "last_at", "is_ongoing", "latitude", "longitude",
     "reopenings", "handled_at", "handled_by", "note", "reason",
 )  # fmt: skip
 
