@@ -30,7 +30,7 @@ from store.models.quarantine import DISCARDER_LENGTH, PATH_LENGTH, REASON_LENGTH
 from store.models.quarantinereports import QuarantineReport
 from store.models.redecoding import Redecoding, RedecodingSource, RedecodingState
 from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, Position, Report, State
-from store.models.rollups import ChannelFiveMinutes, ChannelHour, RollupProgress
+from store.models.rollups import ChannelFiveMinutes, ChannelHour, RollupMark, RollupProgress
 from store.models.summaries import ChannelSummary, DaySummary, Stop, SummaryProgress, Trip
 
 __all__ = [
@@ -93,6 +93,7 @@ __all__ = [
     "RedecodingSource",
     "RedecodingState",
     "Report",
+    "RollupMark",
     "RollupProgress",
     "State",
     "Stop",
