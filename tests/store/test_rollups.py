@@ -126,6 +126,10 @@ def test_a_clock_that_is_wrong_and_what_is_too_old_are_left_out() -> None:
     stored((0, {"oil": 1}), (3 * 24 * 60, {"oil": 99}), (-60, {"oil": 7}))
     assert roll_up(oldest=NOON - minutes(30)) == (3, 1)
     assert list(rows(ChannelFiveMinutes)) == ["01 12:00"]
+    ahead = NOON + 3 * DAY + minutes(1)
+    write([incoming(report(b"then", ahead, values={"oil": 3}), identity="1", received_at=ahead)], is_open=anybody)
+    assert roll_up(oldest=NOON - minutes(30)) == (1, 1)
+    assert rows(ChannelFiveMinutes)["04 12:00"] == {"oil": [1, 3, 3, 3, 3]}, "what was told too early is not among it"
 
 
 def test_a_slot_that_is_marked_is_made_anew_and_goes_with_its_last_report() -> None:
