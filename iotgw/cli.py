@@ -37,6 +37,8 @@ STORE_COMMANDS = {
     "redecode": "Decode what is stored again after a protocol was mended, and see how far that is.",
     "media": "List photos and other files of devices, and copy one out.",
     "files": "List files for devices, such as firmware, add one, offer one to devices, and see how far they are.",
+    "targets": "List to whom stored data is forwarded, add one, see how far it is; deal with what one refused.",
+    "forward": "Send what is stored on to the targets, until stopped; iotgw up runs it.",
     "audit": "Show who changed what, or write it as CSV.",
     "verify": "Compare a simulator's ledger with the database: lost, duplicated, stored.",
     "retention": "Delete what is older than retention_days now, or say what that is.",
@@ -72,7 +74,7 @@ def main() -> None:
 
 @main.command()
 def up() -> None:
-    """Run everything on this machine: Redis, gateway, worker and beat, with SQLite in ./var."""
+    """Run everything on this machine: Redis, gateway, worker, beat and forwarder, with SQLite in ./var."""
     from iotgw.announcement import announcement
     from iotgw.stack import Stack, StackError
 

@@ -1,13 +1,14 @@
 """What condition the database is in, for ``iotgw doctor``.
 
 reached ──▶ version, clock, time zone
-        └──▶ tables up to date ──▶ takes rows, search, media, beat
+        └──▶ tables up to date ──▶ takes rows, search, media, beat, targets
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,9 +24,10 @@ from django.utils import timezone
 from settings import Settings
 from settings.findings import Finding, Verdict, after, clocks, fault, finding, first_line, ok, size, warning
 from settings.folders import LEAST_FREE_BYTES, room
-from store import search
+from store import search, targets
+from store.clock import database_now
 from store.media.usage import used_bytes
-from store.models import Device, Media
+from store.models import DeadNotice, Device, ForwardSource, Media, Target
 
 LEAST_SQLITE = (3, 38)
 """The writer takes values out of JSON by ``->>``."""
@@ -34,6 +36,8 @@ ANSWER_SECONDS = 3
 NEARLY_FULL = 0.9
 BEAT_SILENCE = timedelta(minutes=2)
 START_BEAT = "start one, on one host: celery -A tasks beat; iotgw schedule shows what it does"
+FORWARDED_BEFORE = 0.5
+"""Of the time that something is kept: what was not forwarded by then is said while there is time to do something."""
 
 Checks = Mapping[str, Callable[[Settings], Verdict]]
 
@@ -50,7 +54,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield from after(reached, server, settings)
     (tables,) = after(reached, {"database tables": _tables}, settings)
     yield tables
-    yield from after(tables, {"database rows": _rows, "search": _search, "media": _media, "beat": _beat}, settings)
+    yield from after(
+        tables, {"database rows": _rows, "search": _search, "media": _media, "beat": _beat, "targets": _targets}, settings
+    )
 
 
 def _reach(_: Settings) -> Verdict:
@@ -172,6 +178,35 @@ def _beat(_: Settings) -> Verdict:
     if age > max(BEAT_SILENCE, 3 * shortest):
         return fault(f"silent since {newest:%Y-%m-%d %H:%M:%S} UTC: no sweeps, no sums, no retention", START_BEAT)
     return ok(f"asked for something {max(age.total_seconds(), 0):.0f} s ago")
+
+
+def _targets(settings: Settings) -> Verdict:
+    """Whether whoever is forwarded to will have had what is stored before it is deleted for its age."""
+    now = database_now()
+    found = list(Target.objects.order_by("name").prefetch_related("cursors"))
+    for target in found:
+        for cursor in target.cursors.all():
+            oldest, days = targets.lag(cursor).oldest, _kept_days(settings, cursor.source)
+            if oldest is not None and days and now - oldest > timedelta(days=days) * FORWARDED_BEFORE:
+                what = f"{target} has not had {cursor.source} that came {oldest:%Y-%m-%d}, and they are deleted after {days} days"
+                return warning(what, f"iotgw targets show {target.name} says why")
+    states = [targets.state_of(target, target.cursors.all(), now) for target in found]
+    told = ", ".join(f"{count} {state}" for state, count in Counter(states).items()) or "none"
+    if "nobody sends" in states:
+        return warning(told, "run iotgw forward, which iotgw up does; for 10 s after one was killed this is so, too")
+    dead = DeadNotice.objects.count()
+    if dead or "failing" in states:
+        return warning(f"{told}; {dead} dead notices", "iotgw targets says which, iotgw targets show and iotgw targets dead why")
+    return ok(told)
+
+
+def _kept_days(settings: Settings, source: str) -> int:
+    match source:
+        case ForwardSource.REPORTS:
+            return settings.retention_days
+        case ForwardSource.MEDIA:
+            return settings.media_days
+    return settings.event_retention_days
 
 
 def _asked(question: str) -> Any:

@@ -8,15 +8,18 @@ and a timeline is one stretch of one index.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, Self
 
 from django.db import connection, transaction
+from django.db.models import Model
 
 from settings import Settings
-from store import partitions
+from store import partitions, targets
+from store.models import Event, Report
 from store.partitions import Month
 
 ROWS_AT_ONCE = 2_000
@@ -59,6 +62,8 @@ class Kept:
     """Rows of channels by five minutes; those by hours; channels of days."""
     hours: int = 0
     channels: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
+    """Rows that went before a target had them, by the target's name."""
     is_finished: bool = True
     """Whether that is all; if not, time was up."""
 
@@ -71,6 +76,8 @@ class _Aged(NamedTuple):
     table: str
     time: str = "received_at"
     """From when their age counts."""
+    forwarded: type[Model] | None = None
+    """Of what targets are told: what they did not have yet is counted."""
 
 
 def look(retention: Retention, now: datetime) -> Kept:
@@ -97,22 +104,22 @@ def keep(retention: Retention, now: datetime, is_time_up: Callable[[], bool]) ->
     if partitions.is_partitioned():
         kept.made = partitions.make_ahead(now, borders[0])
         for month in partitions.ended(borders[0]) if borders[0] else []:
-            partitions.drop(month)
+            with transaction.atomic():
+                kept.lost += targets.lose(Report, month.table)
+                partitions.drop(month)
             kept.dropped.append(month)
     for aged, before in zip(_aged(), borders, strict=True):
         if before:
-            deleted, is_finished = _delete(aged, before, now, is_time_up)
-            setattr(kept, aged.name, deleted)
-            kept.is_finished = kept.is_finished and is_finished
+            kept.is_finished &= _delete(aged, before, now, is_time_up, kept)
     return kept
 
 
 def _aged() -> tuple[_Aged, ...]:
     """In the order of :class:`Retention`."""
     return (
-        _Aged("reports", _reports_table()),
+        _Aged("reports", _reports_table(), forwarded=Report),
         _Aged("quarantine", "store_quarantine"),
-        _Aged("events", "store_event"),
+        _Aged("events", "store_event", forwarded=Event),
         _Aged("five_minutes", "store_channelfiveminutes", "begins_at"),
         _Aged("hours", "store_channelhour", "begins_at"),
         _Aged("channels", "store_channelsummary", "(SELECT begins_at FROM store_daysummary d WHERE d.id = summary_id)"),
@@ -134,31 +141,35 @@ def _count(aged: _Aged, before: datetime) -> int:
         return int(cursor.fetchone()[0])
 
 
-def _delete(aged: _Aged, before: datetime, now: datetime, is_time_up: Callable[[], bool]) -> tuple[int, bool]:
-    """Delete what is of before; how many rows, and whether that was all.
+def _delete(aged: _Aged, before: datetime, now: datetime, is_time_up: Callable[[], bool], kept: Kept) -> bool:
+    """Delete what is of before; whether that was all.
 
     Rows are in the order of their ids nearly in that of their arrival, which no index knows: it goes by id, and ends
     where nothing is old any more. A row that a spool kept back is deleted when all before it are old. What was received
     in the future, by a gateway whose clock was wrong, does not count as an end.
     """
     deleted = last = 0
-    while not is_time_up():
+    is_all = False
+    while not is_all and not is_time_up():
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(
                 "SELECT max(id), count(CASE WHEN at BETWEEN %s AND %s THEN 1 END) "
                 f"FROM (SELECT id, {aged.time} AS at FROM {aged.table} WHERE id > %s ORDER BY id LIMIT %s) AS next_rows",
                 [_column(before), _column(now), last, ROWS_AT_ONCE],
             )
-            to, kept = cursor.fetchone()
+            to, younger = cursor.fetchone()
             if to is None:
-                return deleted, True
-            cursor.execute(f"DELETE FROM {aged.table} WHERE id > %s AND id <= %s AND {aged.time} < %s", [last, to, _column(before)])
+                is_all = True
+                continue
+            condition, parameters = f"id > %s AND id <= %s AND {aged.time} < %s", [last, to, _column(before)]
+            if aged.forwarded is not None:
+                kept.lost += targets.lose(aged.forwarded, aged.table, condition, parameters)
+            cursor.execute(f"DELETE FROM {aged.table} WHERE {condition}", parameters)
             gone = cursor.rowcount
         deleted += gone
-        if kept and not gone:
-            return deleted, True
-        last = to
-    return deleted, False
+        last, is_all = to, younger > 0 and not gone
+    setattr(kept, aged.name, deleted)
+    return is_all
 
 
 def _column(time: datetime) -> str | datetime | None:

@@ -55,3 +55,5 @@ def _tell(kept: Kept) -> None:
     counts = {name: getattr(kept, name) for name in ("reports", "quarantine", "events", "five_minutes", "hours", "channels")}
     if any(counts.values()):
         log.info("old rows deleted", extra=counts)
+    for target, rows in kept.lost.items():
+        log.warning("old rows deleted before a target had them", extra={"target": target, "rows": rows})

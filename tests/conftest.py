@@ -34,11 +34,11 @@ from django.db import connections  # noqa: E402
 
 from store.database import database  # noqa: E402
 from tasks.contract import DEAD, QUEUES  # noqa: E402
-from tests.servers import Child, Nginx, PostgreSQL, RabbitMQ, Redis, ServerMissingError  # noqa: E402
+from tests.servers import Child, Mosquitto, Nginx, PostgreSQL, RabbitMQ, Redis, ServerMissingError  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 _left_out: dict[str, int] = {}
-_Server = TypeVar("_Server", Redis, PostgreSQL, RabbitMQ, Nginx)
+_Server = TypeVar("_Server", Redis, PostgreSQL, RabbitMQ, Nginx, Mosquitto)
 
 
 def pytest_configure() -> None:
@@ -59,7 +59,7 @@ class _Servers:
     """The servers of this session, each started when a test first asks for it."""
 
     def __init__(self) -> None:
-        self._running: dict[type, Redis | PostgreSQL | RabbitMQ | Nginx] = {}
+        self._running: dict[type, Redis | PostgreSQL | RabbitMQ | Nginx | Mosquitto] = {}
         self._missing: dict[type, str] = {}
 
     def get(self, server: type[_Server]) -> _Server:
@@ -102,6 +102,11 @@ def redis_server(servers: _Servers) -> Redis:
 @pytest.fixture
 def nginx(servers: _Servers) -> Nginx:
     return servers.get(Nginx)
+
+
+@pytest.fixture
+def mosquitto(servers: _Servers) -> Mosquitto:
+    return servers.get(Mosquitto)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from psycopg import sql
 
 from tests.processes import Child, as_user, children, free_port, is_alive, wait_until
 
-__all__ = ["Child", "Nginx", "PostgreSQL", "RabbitMQ", "Redis", "ServerMissingError", "free_port", "wait_until"]
+__all__ = ["Child", "Mosquitto", "Nginx", "PostgreSQL", "RabbitMQ", "Redis", "ServerMissingError", "free_port", "wait_until"]
 
 
 class ServerMissingError(Exception):
@@ -265,6 +265,55 @@ class Nginx:
     def _run(self, option: str, configuration: str) -> subprocess.CompletedProcess[str]:
         words = [str(word) for word in self._words(option, configuration)]
         return subprocess.run(words, capture_output=True, text=True, check=False, cwd=self.folder, **as_user(self._user))
+
+
+class Mosquitto:
+    """The mosquitto of this machine. It runs nothing by itself: each test starts brokers of its own."""
+
+    def __init__(self) -> None:
+        self._program = _program("mosquitto", "/usr/sbin", "/usr/local/sbin")
+        self._passwords = _program("mosquitto_passwd")
+        if self._program is None or self._passwords is None:
+            raise ServerMissingError(f"mosquitto (no {'mosquitto_passwd' if self._program else 'mosquitto'} found)")
+        self.folder = _folder("mosquitto")
+        self._user = _unprivileged_user("mosquitto")
+        if self._user:
+            shutil.chown(self.folder, self._user)
+
+    def start(self, port: int, *lines: str) -> Child:
+        """Run one, until somebody stops the child that is returned. Without ``lines`` everybody may do everything."""
+        path = self.folder / f"{port}.conf"
+        path.write_text("\n".join([f"listener {port} 127.0.0.1", *(lines or ["allow_anonymous true"])]) + "\n")
+        assert self._program
+        child = Child([self._program, "-c", path], self.folder / f"{port}.log", user=self._user)
+        child.wait_until(lambda: _is_open(port), "mosquitto listens")
+        return child
+
+    def data(self, port: int) -> Path:
+        """A folder that a broker on this port may keep its sessions in."""
+        path = self.folder / f"data-{port}"
+        path.mkdir()
+        if self._user:
+            shutil.chown(path, self._user)
+        return path
+
+    def file(self, name: str, text: str = "", source: Path | None = None) -> Path:
+        """A file that the broker can read, of a text or a copy."""
+        path = self.folder / name
+        path.write_text(source.read_text() if source else text)
+        if self._user:
+            shutil.chown(path, self._user)
+        return path
+
+    def passwords(self, user: str, password: str) -> Path:
+        path = self.file("passwords")
+        subprocess.run([str(self._passwords), "-b", str(path), user, password], check=True, capture_output=True)
+        if self._user:
+            shutil.chown(path, self._user)
+        return path
+
+    def close(self) -> None:
+        shutil.rmtree(self.folder)
 
 
 def _is_open(port: int) -> bool:

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from protocols.piece import MediaKind, Piece
 from protocols.report import Report
 from store.json_text import plain_text
-from store.models import CAUSE_LENGTH, FILE_LENGTH, NAME_LENGTH, Media, MediaPiece
+from store.models import CAUSE_LENGTH, FILE_LENGTH, NAME_LENGTH, Media, MediaOutcome, MediaPiece
 from store.rows import ReportRow
 
 
@@ -66,9 +66,12 @@ def insert_pieces(rows: Sequence[PieceRow], refused: Collection[FileKey]) -> lis
     media = {key: file for file in found if (key := FileKey(file.device_id, file.file)) in by_file}
     pieces = [_piece(media[row.key], row) for row in rows if row.piece.data_size and row.key not in refused]
     MediaPiece.objects.bulk_create(pieces, ignore_conflicts=True)
+    kept = {file.id for file in media.values() if file.state != Media.State.REFUSED}
     for key, file in media.items():
         _take(file, by_file[key], key in refused, now)
     Media.objects.bulk_update(media.values(), _TAKEN)
+    declined_now = [file for file in media.values() if file.id in kept and file.state == Media.State.REFUSED]
+    MediaOutcome.objects.bulk_create(MediaOutcome(media=file, state=file.state) for file in declined_now)
     return [file.id for file in media.values() if file.due_at == now]
 
 

@@ -23,7 +23,7 @@ from store.media.folder import MediaFolder
 from store.media.sniffing import Content, sniff
 from store.media.thumbnails import FORMATS, Picture, look_at
 from store.media.usage import used_bytes
-from store.models import NAME_LENGTH, Media
+from store.models import NAME_LENGTH, Media, MediaOutcome
 
 log = logging.getLogger(__name__)
 
@@ -139,5 +139,9 @@ def _commit(media: Media, made: Assembled, content: Content, picture: Picture) -
 def _settle(media: Media, state: Media.State, reason: str, due_at: datetime | None = None, **fields: object) -> Media.State:
     """Write down what became of a file, unless another worker has filed it meanwhile or a piece has come since it was claimed."""
     changed = {"state": state, "reason": reason[:NAME_LENGTH], "due_at": due_at, **fields}
-    Media.objects.filter(id=media.id, sha256="", touched_at=media.touched_at).update(**changed)
+    with transaction.atomic():
+        is_written = Media.objects.filter(id=media.id, sha256="", touched_at=media.touched_at).update(**changed)
+        # What waits for room is tried again every minute: that it still waits is no news.
+        if is_written and state != media.state:
+            MediaOutcome.objects.create(media_id=media.id, state=state)
     return state

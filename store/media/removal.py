@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from datetime import datetime
 from itertools import islice
 
 from django.db import transaction
 
+from store import targets
 from store.media.folder import MediaFolder
-from store.models import File, Media
+from store.models import File, Media, MediaOutcome
+
+log = logging.getLogger(__name__)
 
 FILES_A_TIME = 500
 
@@ -19,8 +24,11 @@ def remove_before(time: datetime, folder: MediaFolder) -> int:
     Idempotent: a row goes when its file has gone, so that what is killed in between is done again.
     """
     old = list(Media.objects.filter(received_at__lt=time).order_by("received_at", "id")[:FILES_A_TIME])
+    lost: Counter[str] = Counter()
     for media in old:
-        remove(media, folder)
+        lost += remove(media, folder)
+    for target, notices in lost.items():
+        log.warning("old files deleted before a target was told of them", extra={"target": target, "rows": notices})
     return len(old)
 
 
@@ -49,10 +57,12 @@ def _known(digests: list[str]) -> set[str]:
     return known
 
 
-def remove(media: Media, folder: MediaFolder) -> None:
-    """Remove a row, and its file unless another row has the same bytes."""
+def remove(media: Media, folder: MediaFolder) -> Counter[str]:
+    """Remove a row, and its file unless another row has the same bytes; which targets had not been told of it."""
     with folder.removing(), transaction.atomic():
         media = Media.objects.select_for_update().get(id=media.id)
         if media.sha256 and not Media.objects.filter(sha256=media.sha256).exclude(id=media.id).exists():
             folder.remove(media.sha256, media.extension)
+        lost = targets.lose(MediaOutcome, MediaOutcome._meta.db_table, "media_id = %s", [media.id])
         media.delete()
+    return lost

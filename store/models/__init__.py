@@ -15,7 +15,7 @@ from store.models.devices import (
 from store.models.events import Event, EventKind
 from store.models.files import FILE_NAME_LENGTH, MAKER_LENGTH, Delivery, File
 from store.models.groups import GROUP_DEPTH, GROUP_LENGTH, STEP, Group
-from store.models.media import FILE_LENGTH, NAME_LENGTH, Media, MediaPiece
+from store.models.media import FILE_LENGTH, NAME_LENGTH, Media, MediaOutcome, MediaPiece
 from store.models.presence import (
     END_LENGTH,
     GATEWAY_LENGTH,
@@ -32,9 +32,20 @@ from store.models.redecoding import Redecoding, RedecodingSource, RedecodingStat
 from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, Position, Report, State
 from store.models.rollups import ChannelFiveMinutes, ChannelHour, RollupMark, RollupProgress
 from store.models.summaries import ChannelSummary, DaySummary, Stop, SummaryProgress, Trip
+from store.models.targets import (
+    ADDRESS_LENGTH,
+    ERROR_TEXT_LENGTH,
+    OWNER_LENGTH,
+    TARGET_LENGTH,
+    DeadNotice,
+    ForwardSource,
+    Target,
+    TargetCursor,
+)
 
 __all__ = [
     "ACTOR_LENGTH",
+    "ADDRESS_LENGTH",
     "ALARM_LENGTH",
     "CAUSE_LENGTH",
     "CHANNEL_LENGTH",
@@ -42,6 +53,7 @@ __all__ = [
     "DEVICE_NAME_LENGTH",
     "DISCARDER_LENGTH",
     "END_LENGTH",
+    "ERROR_TEXT_LENGTH",
     "FILE_LENGTH",
     "FILE_NAME_LENGTH",
     "GATEWAY_LENGTH",
@@ -54,6 +66,7 @@ __all__ = [
     "LABEL_LENGTH",
     "MAKER_LENGTH",
     "NAME_LENGTH",
+    "OWNER_LENGTH",
     "PATH_LENGTH",
     "PEER_LENGTH",
     "PRESUMED",
@@ -63,6 +76,7 @@ __all__ = [
     "STEP",
     "SUBJECT_LENGTH",
     "TAG_LENGTH",
+    "TARGET_LENGTH",
     "UNIT_LENGTH",
     "UNKNOWN",
     "VERSION_LENGTH",
@@ -76,13 +90,16 @@ __all__ = [
     "ChannelKind",
     "ChannelSummary",
     "DaySummary",
+    "DeadNotice",
     "Delivery",
     "Device",
     "Event",
     "EventKind",
     "File",
+    "ForwardSource",
     "Group",
     "Media",
+    "MediaOutcome",
     "MediaPiece",
     "Position",
     "Presence",
@@ -99,5 +116,7 @@ __all__ = [
     "Stop",
     "SummaryProgress",
     "Tag",
+    "Target",
+    "TargetCursor",
     "Trip",
 ]

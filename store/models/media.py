@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils import timezone
 
 from store.models.devices import Device
 from store.models.reports import CAUSE_LENGTH
@@ -101,3 +102,17 @@ class MediaPiece(models.Model):
 
     def __str__(self) -> str:
         return f"{self.data_size} bytes of media {self.media_id} from {self.offset}"
+
+
+class MediaOutcome(models.Model):
+    """What became of a file: a row each time its state is settled, in that transaction.
+
+    A file's own row begins with the first of its pieces, so that its id says nothing of when it was whole.
+    """
+
+    media = models.ForeignKey(Media, on_delete=models.CASCADE, related_name="outcomes")
+    state = models.CharField(max_length=16, choices=Media.State.choices)
+    at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"media {self.media_id} is {self.state}"

@@ -55,9 +55,11 @@ class Command(DataCommand):
             ("channels of days", policy.channel_days, kept.channels),
         ):
             self.stdout.write(f"{would_be}deleted: {count} {name}" if days else f"{name} are kept for ever")
+        for target, rows in kept.lost.items():
+            self.stdout.write(f"lost to target {target}, which did not have them yet: {rows}")
 
 
 def _named(kept: Kept) -> dict[str, Any]:
     months = {"made": [str(month) for month in kept.made], "dropped": [str(month) for month in kept.dropped]}
     counts = ("reports", "quarantine", "events", "five_minutes", "hours", "channels")
-    return {**months, **{name: getattr(kept, name) for name in counts}}
+    return {**months, **{name: getattr(kept, name) for name in counts}, "lost": dict(kept.lost)}

@@ -22,7 +22,7 @@ from store.media.bodies import whole_bodies
 from store.media.filing import CLAIM, NEXT_TRY, Room, file_media
 from store.media.folder import MediaFolder
 from store.media.removal import remove, remove_before
-from store.models import Media, Report
+from store.models import Media, MediaOutcome, Report
 from tests.records import NOON, anybody, incoming, minutes
 from tests.store.media.pictures import HEAD, begin, data, end, image, only, store, whole
 
@@ -77,6 +77,30 @@ def test_a_photo_becomes_a_file_with_a_thumbnail(folder: MediaFolder, root: Path
     assert stat.S_IMODE(path.parent.stat().st_mode) & ~0o750 == 0
     assert file_due(folder, due) == [None], "it is done"
     assert len(files(root)) == 2
+
+
+def outcomes() -> list[str]:
+    """What became of files, in its order."""
+    return list(MediaOutcome.objects.order_by("pk").values_list("state", flat=True))
+
+
+def test_what_became_of_a_file_is_noted_once_each_time(folder: MediaFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    due = store(begin(), pieces()[0], end(FILE))
+    assert outcomes() == []
+    file_due(folder, due)
+    file_due(folder, store(*pieces()[1:]), Room(1, 0))
+    assert outcomes() == ["incomplete", "waiting"]
+    file_due(folder, due, Room(1, 0), NEXT_TRY)
+    assert outcomes() == ["incomplete", "waiting"], "that it still waits is no news"
+    file_due(folder, due, later=2 * NEXT_TRY)
+    file_due(folder, due, later=3 * NEXT_TRY)
+    assert outcomes() == ["incomplete", "waiting", "complete"]
+
+
+def test_that_a_file_is_declined_is_noted_once(folder: MediaFolder) -> None:
+    for _ in range(2):
+        store(begin(), *pieces(), longest=12)
+    assert outcomes() == ["refused"]
 
 
 def test_the_report_has_its_head_only_then_and_its_whole_body_again_when_asked(folder: MediaFolder) -> None:

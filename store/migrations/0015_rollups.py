@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('store', '0018_settled'),
+        ('store', '0014_settled'),
     ]
 
     operations = [
