@@ -1,6 +1,6 @@
 """The parts of the gateway's stack as they run in production, started for a bench and gone after it.
 
-Redis with its file, PostgreSQL with fsync, workers by ``celery -A tasks worker``, gateways by ``twistd -y twistd.tac``.
+Redis with its file, PostgreSQL with fsync, workers by ``celery -A tasks worker``, one beat, gateways by ``twistd -y twistd.tac``.
 Nobody is bound to a core: that is the system's to decide, as in production.
 """
 
@@ -23,7 +23,7 @@ import psycopg
 import redis
 
 from iotgw.commands import ENVIRONMENT, command_line
-from iotgw.stack import gateway_command, redis_command, worker_command
+from iotgw.stack import beat_command, gateway_command, redis_command, worker_command
 from protocols.jt808 import JT808
 from tests.processes import Child, children, free_port, wait_until
 from tests.servers import PostgreSQL, RabbitMQ, ServerMissingError
@@ -184,6 +184,7 @@ class Stack:
         self._worker_command = worker_command()
         self._worker_command[self._worker_command.index("--concurrency") + 1] = str(worker_processes)
         self.worker = self._child("worker", self._worker_command, self.environment)
+        self._child("beat", beat_command(), self.environment)
         for number in range(gateways):
             name = f"gateway {number + 1}" if gateways > 1 else "gateway"
             self.gateways.append(self._gateway(name, f"bench-{number + 1}", free_port()))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -339,6 +341,10 @@ def _store_command(name: str, text: str) -> None:
     @main.command(name, help=text, short_help=text, context_settings=PASSED_ON)
     @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
     def run(arguments: tuple[str, ...]) -> None:
+        with suppress(SettingsError):  # which the command itself tells
+            settings = load()
+            if (url := _redis_url(settings)) != settings.redis_url:
+                os.environ["IOTGW_REDIS_URL"] = url
         replace_process(name, arguments)
 
 

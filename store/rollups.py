@@ -4,7 +4,7 @@ reports of the next ids ─▶ slots that have news ─▶ all reports of these 
 progress: up to which id ────────────────────────────────────────────────────────────────────────────────┴ one commit
 
 A slot that has news is made anew from all its reports, so that what is done twice, or comes late, changes nothing else. News is
-found by ids, since a spool brings reports hours after their time.
+found by ids, since a spool brings reports hours after their time. What changes reports in place marks their slots.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from store.days import FIRST_DAY
-from store.models import ChannelFiveMinutes, ChannelHour, Device, Report, RollupProgress
+from store.models import ChannelFiveMinutes, ChannelHour, Device, Report, RollupMark, RollupProgress
 from store.slots import FIVE_MINUTES, HOUR, SlotSums, Sums, merged, slot_of
 from store.states import CLOCK_AHEAD
 
 REPORTS_A_STEP = {"postgresql": 50_000, "sqlite": 5_000}
 """So many that a device of a large fleet has several among them, whose slot is then made once; on SQLite, where nobody else writes
 meanwhile, as many as take a fraction of a second."""
+MARKS_A_STEP = 1_000
 DEVICES_AT_ONCE = 200
 ROWS_AT_ONCE = 200
 ROWS_READ = 2_000
@@ -48,11 +49,11 @@ class Step(NamedTuple):
 
 
 def roll_up_next(settled: int, oldest: datetime | None) -> Step:
-    """Roll up the next reports, of those up to an id below which none will come any more.
+    """Roll up the next reports, of those up to an id below which none will come any more, and some of the slots that are marked.
 
     Slots that begin before ``oldest`` are left as they are: reports of them may be deleted already. Idempotent; of two at once
-    one waits for the other. Bounded by :data:`REPORTS_A_STEP` and by the reports of the slots that they are in, of which a few
-    thousand are in memory.
+    one waits for the other. Bounded by :data:`REPORTS_A_STEP` and :data:`MARKS_A_STEP`, and by the reports of the slots that they
+    are in, of which a few thousand are in memory.
     """
     with transaction.atomic():
         progress, most = _progress(), REPORTS_A_STEP[connection.vendor]
@@ -61,24 +62,27 @@ def roll_up_next(settled: int, oldest: datetime | None) -> Step:
             .order_by("id")
             .values_list("id", "device_id", "time", "received_at")[:most]
         )
-        if not news:
-            return Step(0, 0, False)
-        first = max(_FIRST, oldest) if oldest else _FIRST
+        marks = list(RollupMark.objects.order_by("id").values_list("id", "device_id", "begins_at")[:MARKS_A_STEP])
         slots = {
             Slot(device_id, slot_of(time, FIVE_MINUTES))
             for _, device_id, time, received_at in news
-            if first <= time <= received_at + CLOCK_AHEAD
+            if time <= received_at + CLOCK_AHEAD
         }
-        _make(sorted(slots))
-        progress.read_to = news[-1][0]
-        progress.save()
-        return Step(len(news), len(slots), len(news) == most)
+        slots.update(Slot(device_id, begins_at) for _, device_id, begins_at in marks)
+        first = max(_FIRST, oldest) if oldest else _FIRST
+        wanted = sorted(slot for slot in slots if slot.begins_at + FIVE_MINUTES > first)
+        _make(wanted)
+        RollupMark.objects.filter(id__in=[id for id, _, _ in marks]).delete()
+        if news:
+            progress.read_to = news[-1][0]
+            progress.save()
+        return Step(len(news), len(wanted), len(news) == most or len(marks) == MARKS_A_STEP)
 
 
-def left(settled: int) -> int:
-    """Ids that are not looked at yet."""
-    row = RollupProgress.objects.filter(pk=1).first()
-    return max(settled - (row.read_to if row else 0), 0)
+def mark(moments: Iterable[tuple[int, datetime]]) -> None:
+    """Have the slots made anew in which devices had reports that were changed in place, or went; in their transaction."""
+    slots = sorted({Slot(device_id, slot_of(time, FIVE_MINUTES)) for device_id, time in moments})
+    RollupMark.objects.bulk_create([RollupMark(**slot._asdict()) for slot in slots], batch_size=ROWS_AT_ONCE)
 
 
 def _progress() -> RollupProgress:
@@ -91,11 +95,13 @@ def _make(slots: list[Slot]) -> None:
     for (begin, end), devices in _stretches(slots).items():
         for at in range(0, len(devices), DEVICES_AT_ONCE):
             some = devices[at : at + DEVICES_AT_ONCE]
-            found = {slot: sums for slot, sums in _sums(some, begin, end) if sums}
             # Of devices that are deleted meanwhile there is nothing to keep.
-            there = set(Device.objects.filter(pk__in=some).values_list("pk", flat=True))
-            _store(ChannelFiveMinutes, {slot: sums for slot, sums in found.items() if slot.device_id in there})
-            _store(ChannelHour, _hours(slot for slot in found if slot.device_id in there))
+            there = list(Device.objects.filter(pk__in=some).values_list("pk", flat=True))
+            found = dict(_sums(there, begin, end))
+            begins = [begin + number * FIVE_MINUTES for number in range((end - begin) // FIVE_MINUTES)]
+            wanted = [Slot(device_id, begins_at) for device_id in there for begins_at in begins]
+            _store(ChannelFiveMinutes, {slot: found.get(slot, {}) for slot in wanted})
+            _store(ChannelHour, _hours(wanted))
 
 
 def _stretches(slots: list[Slot]) -> dict[tuple[datetime, datetime], list[int]]:
@@ -132,7 +138,7 @@ def _hours(slots: Iterable[Slot]) -> dict[Slot, dict[str, Sums]]:
     begins: dict[datetime, set[int]] = defaultdict(set)
     for hour in hours:
         begins[hour.begins_at].add(hour.device_id)
-    found: dict[Slot, dict[str, Sums]] = {}
+    found: dict[Slot, dict[str, Sums]] = {hour: {} for hour in hours}
     for begin, devices in begins.items():
         rows = ChannelFiveMinutes.objects.filter(device_id__in=devices, begins_at__gte=begin, begins_at__lt=begin + HOUR)
         ordered = rows.order_by("device_id", "begins_at").values_list("device_id", "channels")
@@ -141,8 +147,15 @@ def _hours(slots: Iterable[Slot]) -> dict[Slot, dict[str, Sums]]:
     return found
 
 
-def _store(model: type[ChannelFiveMinutes] | type[ChannelHour], found: Mapping[Slot, dict[str, Sums]]) -> None:
-    rows: list[Any] = [model(device_id=slot.device_id, begins_at=slot.begins_at, channels=found[slot]) for slot in sorted(found)]
+def _store(model: type[ChannelFiveMinutes] | type[ChannelHour], made: Mapping[Slot, dict[str, Sums]]) -> None:
+    """Have rows say this; of a slot in which nothing is told any more there is none."""
+    told = sorted(slot for slot, sums in made.items() if sums)
+    rows: list[Any] = [model(device_id=slot.device_id, begins_at=slot.begins_at, channels=made[slot]) for slot in told]
     model._default_manager.bulk_create(
         rows, batch_size=ROWS_AT_ONCE, update_conflicts=True, unique_fields=["device", "begins_at"], update_fields=["channels"]
     )
+    empty: dict[datetime, list[int]] = defaultdict(list)
+    for slot in made.keys() - set(told):
+        empty[slot.begins_at].append(slot.device_id)
+    for begins_at, devices in empty.items():
+        model._default_manager.filter(begins_at=begins_at, device_id__in=devices).delete()

@@ -3,7 +3,7 @@
 gateway -> next_offers([(protocol, identity), ...])   by way of the broker, as all that follows
 gateway -> read_slice(sha256, offset)                 128 KiB, which it keeps for all who ask for the same
 gateway -> note([(delivery, sent, fault), ...])
-worker  -> sweep, every few seconds                   what has changed: Redis and the gateways that have the devices are told
+beat    -> sweep, every few seconds                   what has changed: Redis and the gateways that have the devices are told
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 ingest ── rows, and with them that a file is due ── commit
 ingest ── store_files(ids) ──▶ queue media ──▶ file_media
-worker ── sweep, every 30 s ─▶ queue media ──▶ what is due and was not announced, or was lost with who had it
+beat ── sweep, every 30 s ───▶ queue media ──▶ what is due and was not announced, or was lost with who had it
 """
 
 from __future__ import annotations

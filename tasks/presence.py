@@ -2,7 +2,7 @@
 
 gateway -> tell(gateway, run, changes)         by way of the broker
 gateway <- that it is stored                   by way of its mailbox, as every reply; without one it tells again
-worker  -> check()                             every 30 s: who is told to be here, and has no route in Redis that lives?
+beat    -> check()                             every 30 s: who is told to be here, and has no route in Redis that lives?
 """
 
 from __future__ import annotations

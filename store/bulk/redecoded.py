@@ -22,6 +22,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import F
 
 from protocols.report import Decoded, digest, is_position
+from store import rollups
 from store.bulk.tables import REPORT_COLUMNS
 from store.bulk.writer import add_channels, tables_of, write
 from store.channels import KnownChannels
@@ -144,6 +145,8 @@ def _replaced(again: Sequence[_Sorted], channels: KnownChannels) -> Changed:
         others = {_key(one.report.device_id, other): other for one in again for other in one.others}
         new = {key for key in sorted(others) if _is_inserted(cursor, key.device, others[key])}
         _follow(cursor, again, channels)
+    # What came has a new id, by which it is found.
+    rollups.mark((one.report.device_id, one.report.time) for one in again)
     return _counted(again, new)
 
 

@@ -32,7 +32,7 @@ from store.models.quarantine import DISCARDER_LENGTH, PATH_LENGTH, REASON_LENGTH
 from store.models.quarantinereports import QuarantineReport
 from store.models.redecoding import Redecoding, RedecodingSource
 from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, Position, Report, State
-from store.models.rollups import ChannelFiveMinutes, ChannelHour, RollupProgress
+from store.models.rollups import ChannelFiveMinutes, ChannelHour, RollupMark, RollupProgress
 from store.models.rules import Phase, Rule, RuleBook, RuleState
 from store.models.summaries import ChannelSummary, DaySummary, Stop, SummaryProgress, Trip
 from store.models.targets import (
@@ -119,6 +119,7 @@ __all__ = [
     "Redecoding",
     "RedecodingSource",
     "Report",
+    "RollupMark",
     "RollupProgress",
     "Rule",
     "RuleBook",

@@ -36,6 +36,16 @@ class ChannelHour(ChannelSlot):
         constraints = (models.UniqueConstraint(fields=["device", "begins_at"], name="channel_hour_once"),)
 
 
+class RollupMark(models.Model):
+    """Five minutes of a device whose reports were changed in place, or went: they are to be made anew."""
+
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="+")
+    begins_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"from {self.begins_at:%Y-%m-%d %H:%M:%S} of device {self.device_id}"
+
+
 class RollupProgress(models.Model):
     """How far reports are rolled up: one row."""
 

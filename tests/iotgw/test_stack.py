@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -85,6 +86,18 @@ def test_a_long_path_is_no_obstacle(start_child, tmp_path):
     folder = tmp_path / ("long" * 20) / "var"
     stack = RunningStack(start_child, folder)
     assert stack.command("devices").returncode == 0
+
+
+def test_what_is_done_now_and_then_is_asked_for_and_can_be_had_now(stack):
+    stack.child.wait_until(lambda: json.loads(stack.command("schedule", "--json").stdout), "the schedule is there")
+    done = stack.command("schedule", "run", "queues")
+    assert (done.returncode, done.stdout) == (0, "queues is asked for\n"), "its private Redis is found"
+    stack.child.wait_until(lambda: json.loads(stack.command("queues", "--json").stdout)[0]["workers"] == 1, "it was done")
+
+    def asked() -> int:
+        return {line["name"]: line["runs"] for line in json.loads(stack.command("schedule", "--json").stdout)}["files"]
+
+    stack.child.wait_until(lambda: asked() >= 2, "beat asks")
 
 
 def test_only_this_user_can_open_the_private_redis(stack):

@@ -16,7 +16,17 @@ from store import rollups
 from store.bulk import write
 from store.days import Span
 from store.horizon import settled_id
-from store.models import Channel, ChannelFiveMinutes, ChannelHour, ChannelSummary, DaySummary, Device, Report, RollupProgress
+from store.models import (
+    Channel,
+    ChannelFiveMinutes,
+    ChannelHour,
+    ChannelSummary,
+    DaySummary,
+    Device,
+    Report,
+    RollupMark,
+    RollupProgress,
+)
 from store.rollups import roll_up_next
 from store.series import SeriesError, series
 from store.slots import LARGEST, SlotSums
@@ -116,6 +126,23 @@ def test_a_clock_that_is_wrong_and_what_is_too_old_are_left_out() -> None:
     stored((0, {"oil": 1}), (3 * 24 * 60, {"oil": 99}), (-60, {"oil": 7}))
     assert roll_up(oldest=NOON - minutes(30)) == (3, 1)
     assert list(rows(ChannelFiveMinutes)) == ["01 12:00"]
+    ahead = NOON + 3 * DAY + minutes(1)
+    write([incoming(report(b"then", ahead, values={"oil": 3}), identity="1", received_at=ahead)], is_open=anybody)
+    assert roll_up(oldest=NOON - minutes(30)) == (1, 1)
+    assert rows(ChannelFiveMinutes)["04 12:00"] == {"oil": [1, 3, 3, 3, 3]}, "what was told too early is not among it"
+
+
+def test_a_slot_that_is_marked_is_made_anew_and_goes_with_its_last_report() -> None:
+    stored((0, {"oil": 1}), (7, {"oil": 3}), (70, {"oil": 5}))
+    roll_up()
+    device = Device.objects.get()
+    Report.objects.filter(time=NOON).update(values={"oil": 2})
+    Report.objects.filter(time=NOON + minutes(70)).delete()
+    rollups.mark([(device.id, NOON), (device.id, NOON), (device.id, NOON + minutes(70))])
+    assert roll_up() == (0, 2)
+    assert rows(ChannelFiveMinutes) == {"01 12:00": {"oil": [1, 2, 2, 2, 2]}, "01 12:05": {"oil": [1, 3, 3, 3, 3]}}
+    assert rows(ChannelHour) == {"01 12:00": {"oil": [2, 2, 3, 5, 3]}}
+    assert not RollupMark.objects.exists()
 
 
 def test_numbers_without_bounds_have_a_sum_that_can_be_stored() -> None:

@@ -18,8 +18,21 @@ from protocols.message import Message
 from store import background, redecoding
 from store.audit import Actor
 from store.bulk import Incoming, write
-from store.models import Alarm, AuditEntry, Channel, Quarantine, Redecoding, RedecodingSource, Report, State
+from store.horizon import settled_id
+from store.models import (
+    Alarm,
+    AuditEntry,
+    Channel,
+    ChannelFiveMinutes,
+    Quarantine,
+    Redecoding,
+    RedecodingSource,
+    Report,
+    RollupMark,
+    State,
+)
 from store.redecoding import OpenError, Scope
+from store.rollups import roll_up_next
 from tasks import connection as worker_connection
 from tasks.channels import known_channels
 from tasks.compute import redecode, suspects
@@ -98,6 +111,33 @@ def test_they_say_what_the_definition_of_today_says() -> None:
     assert dict(Report.objects.values_list("id", "received_at")) == before
     assert list(Report.objects.order_by("body").values_list("latitude", flat=True)) == [11.0, 10.0, 11.0, 10.0, 10.0]
     assert counts(finish(start())) == {"done": 5, "failing": 1, "kept": 1}
+
+
+@in_database
+def test_what_channels_came_to_follows() -> None:
+    store("1", "2 same", "400 later", "700 part", "1000 mended")
+
+    def rolled_up() -> dict[str, dict[str, Any]]:
+        settled = settled_id(Report, 1)
+        assert settled is not None
+        roll_up_next(settled, None)
+        rows = ChannelFiveMinutes.objects.order_by("begins_at")
+        return {f"{row.begins_at.astimezone(UTC):%H:%M}": row.channels for row in rows}
+
+    assert rolled_up() == {
+        "12:00": {"raw": [2, 1, 2, 3, 2]},
+        "12:05": {"raw": [1, 400, 400, 400, 400]},
+        "12:10": {"raw": [1, 700, 700, 700, 700]},
+    }
+    finish(start(is_dry_run=True))
+    assert not RollupMark.objects.exists()
+    finish(start())
+    assert rolled_up() == {
+        "12:00": {"raw": [1, 2, 2, 2, 2], "level_m": [1, 0.1, 0.1, 0.1, 0.1]},
+        "12:10": {"raw": [1, 700, 700, 700, 700]},
+        "12:15": {"level_m": [1, 100, 100, 100, 100]},
+        "20:05": {"level_m": [1, 40, 40, 40, 40]},
+    }
 
 
 @in_database
