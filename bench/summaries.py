@@ -35,6 +35,14 @@ WORKERS = 3
 LOOK_SECONDS = 0.25
 LONGEST_SECONDS = 600.0
 ASKED_AGAIN = timedelta(minutes=6)
+NOTE_EACH_SUM = """
+    CREATE TABLE stored_day (device_id bigint);
+    CREATE FUNCTION note_stored_day() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN INSERT INTO stored_day VALUES (NEW.device_id); RETURN NULL; END';
+    CREATE TRIGGER note_stored_day AFTER UPDATE ON store_daysummary FOR EACH ROW
+        WHEN (NEW.as_of IS DISTINCT FROM OLD.as_of) EXECUTE FUNCTION note_stored_day();
+"""
+"""For each time that a day's sum is stored a row, which has to be seen from outside of what stores it."""
 
 
 class Plan(NamedTuple):
@@ -57,6 +65,8 @@ class Outcome(NamedTuple):
     resident_mib: float
     """Of the largest process."""
     days: int
+    again: int
+    """Sums that came to a day which had one: of a task that was given out twice."""
     twice: int
     """Trips beside the one that each device has made."""
     right: int
@@ -87,19 +97,22 @@ def worker(number: int, folder: Path, environment: dict[str, str]) -> Child:
 
 def run(plan: Plan, workers: list[Child], folder: Path, environment: dict[str, str]) -> Outcome:
     """Mark and ask as an operator's command does, kill, and wait."""
-    from store import summaries
+    from django.db import connection
+
+    from store import duedays
+    from store.clock import database_now
     from store.models import DaySummary, Trip
     from tasks.compute import daily
 
     after: int | None = 0
     while after is not None:
-        devices, after = summaries.devices_of(DAY, daily.zone(), after)
-        summaries.mark(((device_id, DAY) for device_id in devices), summaries.database_now())
+        devices, after = duedays.devices_of(DAY, daily.zone(), after)
+        duedays.mark(((device_id, DAY) for device_id in devices), database_now())
     began = time.monotonic()
     asked = daily.ask(time.monotonic() + LONGEST_SECONDS)
-    summaries.ASKED_AGAIN = ASKED_AGAIN
+    duedays.ASKED_AGAIN = ASKED_AGAIN
     resident, nearly, is_killed = 0, 0.0, False
-    while (left := summaries.still_due(DAY, DAY)) and time.monotonic() - began < LONGEST_SECONDS:
+    while (left := duedays.still_due(DAY, DAY)) and time.monotonic() - began < LONGEST_SECONDS:
         if not is_killed and left < plan.devices * 2 // 3:
             workers[0].kill()
             workers[0] = worker(WORKERS, folder, environment)
@@ -113,8 +126,11 @@ def run(plan: Plan, workers: list[Child], folder: Path, environment: dict[str, s
     rows = DaySummary.objects.filter(day=DAY, as_of__isnull=False, report_count=plan.reports)
     right = rows.filter(distance_km__gt=plan.km * 0.99, distance_km__lt=plan.km * 1.01).count()
     days = DaySummary.objects.count()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) - count(DISTINCT device_id) FROM stored_day")
+        again = int(cursor.fetchone()[0])
     twice = Trip.objects.count() - Trip.objects.values("device").distinct().count()
-    return Outcome(nearly or taken, taken, resident / (1 << 20), days, twice, right, left, asked - plan.devices)
+    return Outcome(nearly or taken, taken, resident / (1 << 20), days, again, twice, right, left, asked - plan.devices)
 
 
 def _resident(pid: int) -> int:
@@ -139,10 +155,11 @@ def main() -> None:
         if plan.has_rabbitmq:
             servers.append(RabbitMQ())
         environment = surroundings(folder, servers)
+        # Before there are workers, which look for what comes late.
+        fill(plan)
         workers += [worker(number, folder, environment) for number in range(WORKERS)]
         for child in workers:
             child.wait_until(lambda child=child: "ready" in child.output(), "the worker is ready")
-        fill(plan)
         outcome = run(plan, workers, folder, environment)
     except ServerMissingError as error:
         raise SystemExit(f"the bench needs {error}") from error
@@ -157,6 +174,7 @@ def main() -> None:
     table = Table(
         "days",
         "right",
+        "stored again",
         "twice",
         "left",
         "asked again",
@@ -171,6 +189,7 @@ def main() -> None:
     cells = (
         f"{outcome.days}",
         f"{outcome.right}",
+        f"{outcome.again}",
         f"{outcome.twice}",
         f"{outcome.left}",
         f"{outcome.asked_again}",
@@ -189,6 +208,7 @@ def surroundings(folder: Path, servers: list[PostgreSQL | Redis | RabbitMQ]) -> 
     """The environment of workers; this process has it too, and a database that is migrated."""
     import django
     from django.core.management import call_command
+    from django.db import connection
 
     database, redis, *others = servers
     assert isinstance(database, PostgreSQL)
@@ -204,6 +224,8 @@ def surroundings(folder: Path, servers: list[PostgreSQL | Redis | RabbitMQ]) -> 
     }
     django.setup()
     call_command("migrate", verbosity=0)
+    with connection.cursor() as cursor:
+        cursor.execute(NOTE_EACH_SUM)
     return dict(os.environ)
 
 

@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 from iotgw.backlog import Backlog
 from iotgw.batch import Batch, answer
 from iotgw.collecting import Collecting, CollectingSettings
+from iotgw.copies import wait_seconds
 from iotgw.spool import Spool
 from iotgw.statistics import Statistics
 from protocols import Outcome
@@ -39,10 +40,6 @@ log = structlog.get_logger(__name__)
 
 PUBLISH_RETRY_SECONDS = 1.0
 RECEIPT_CHECK_SECONDS = 1.0
-LONGEST_RECEIPT_TIMEOUT_FACTOR = 6
-"""Each copy of a batch takes room in the broker while workers are away, so the wait doubles up to this many times."""
-COPY_LIVES_FACTOR = 2 * LONGEST_RECEIPT_TIMEOUT_FACTOR
-"""So often the wait a copy may lie in the broker: one that nobody has taken when there are two newer ones is of no use."""
 MOST_HELD = 16
 """Batches that may wait in memory for the disk: a few fsyncs' worth of a busy gateway's."""
 
@@ -242,8 +239,7 @@ class Batches:
             log.info("batches are published again")
             self._is_broker_away = False
         self._statistics.count("batches.published" if batch.attempts == 1 else "batches.published_again")
-        factor = min(2 ** (batch.attempts - 1), LONGEST_RECEIPT_TIMEOUT_FACTOR)
-        batch.due = self._clock.seconds() + self._settings.receipt_timeout_seconds * factor
+        batch.due = self._clock.seconds() + wait_seconds(batch.attempts, self._settings.receipt_timeout_seconds)
         if AckRule.ACCEPT in self._settings.acks.values():
             answer(batch.let_in(_ON_ACCEPT), self._statistics)
 

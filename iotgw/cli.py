@@ -25,6 +25,7 @@ STORE_COMMANDS = {
     "groups": "List groups of devices as a tree, and change it.",
     "reports": "Show the newest stored reports.",
     "channels": "List what a device measures, set units and limits.",
+    "series": "Show a channel of a device over a span of time.",
     "alarms": "List alarms, acknowledge and close them.",
     "events": "Show what happened to a device: when it came and went, and its alarms.",
     "days": "Show what days of devices came to: distance, driving and online time, alarms, channels.",
@@ -39,6 +40,8 @@ STORE_COMMANDS = {
     "audit": "Show who changed what, or write it as CSV.",
     "verify": "Compare a simulator's ledger with the database: lost, duplicated, stored.",
     "retention": "Delete what is older than retention_days now, or say what that is.",
+    "schedule": "Show what is done now and then, and when; change it, or have it done now.",
+    "queues": "Show how much waited in each queue, minute by minute.",
     "migrate": "Bring the database's tables up to date.",
 }
 
@@ -69,7 +72,7 @@ def main() -> None:
 
 @main.command()
 def up() -> None:
-    """Run everything on this machine: Redis, gateway, worker and forwarder, with SQLite in ./var."""
+    """Run everything on this machine: Redis, gateway, worker, beat and forwarder, with SQLite in ./var."""
     from iotgw.announcement import announcement
     from iotgw.stack import Stack, StackError
 

@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 
 from iotgw.batch import Batch
+from iotgw.copies import life_seconds
 from iotgw.offload import Call
 from tasks.contract import INGEST_TASK, OTHER_QUEUE, celery_configuration, copy_options, ingest_payload, ingest_task_id
 
@@ -27,8 +28,6 @@ log = structlog.get_logger(__name__)
 
 OPTIONS: dict[str, Any] = {"retry": False, "ignore_result": True, "argsrepr": "", "kwargsrepr": ""}
 """No second try that would keep the thread, no result to store, and headers that show nothing of a device."""
-LASTING = 5
-"""Of so many copies one lives so many times as long: else a worker whose clock is minutes ahead would never take one."""
 
 
 class _Job(NamedTuple):
@@ -39,9 +38,9 @@ class _Job(NamedTuple):
 class Publisher:
     """Publishes batches and calls in the order they are given."""
 
-    def __init__(self, broker_url: str, gateway_id: str, reactor: IReactorFromThreads, copy_seconds: float) -> None:
+    def __init__(self, broker_url: str, gateway_id: str, reactor: IReactorFromThreads, receipt_timeout_seconds: float) -> None:
         self._gateway_id = gateway_id
-        self._copy_seconds = copy_seconds
+        self._receipt_timeout_seconds = receipt_timeout_seconds
         self._reactor = reactor
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._app = Celery("iotgw", fixups=[], set_as_current=False)
@@ -93,11 +92,8 @@ class Publisher:
         self._app.send_task(INGEST_TASK, kwargs=payload, task_id=task_id, producer=self._producer, **options)
 
     def _expires(self, attempt: int) -> str | None:
-        """When workers forget a copy: another one has come by then. The first attempt stays, for those who are acked for it."""
-        if attempt == 1:
-            return None
-        seconds = self._copy_seconds * (LASTING if attempt % LASTING == 0 else 1)
-        return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+        seconds = life_seconds(attempt, self._receipt_timeout_seconds)
+        return None if seconds is None else (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
     def _send_call(self, call: Call) -> None:
         self._connect()

@@ -15,7 +15,6 @@ from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, STDLibLogObserver
 
-from iotgw.batches import COPY_LIVES_FACTOR
 from iotgw.depot import RedisDepot
 from iotgw.directory import RedisDirectory
 from iotgw.draining import Draining
@@ -64,8 +63,8 @@ class GatewayService(Service):
         self._settings = settings
         self._reactor = reactor
         self._listeners = Listeners(settings, usable_protocols(settings), reactor)
-        copy_seconds = settings.receipt_timeout_seconds * COPY_LIVES_FACTOR
-        self._publisher = Publisher(settings.effective_broker_url, settings.gateway_id, reactor, copy_seconds)
+        timeout = settings.receipt_timeout_seconds
+        self._publisher = Publisher(settings.effective_broker_url, settings.gateway_id, reactor, timeout)
         self.gateway = Gateway(settings, reactor, self._publisher.publish)
         self._spool: Spool | None = None
         if settings.spool_bytes:

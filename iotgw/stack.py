@@ -1,4 +1,4 @@
-"""Everything on one machine: Redis, worker, gateway and forwarder as child processes, watched and restarted.
+"""Everything on one machine: Redis, worker, beat, gateway and forwarder as child processes, watched and restarted.
 
 Whatever part has its URL set (``redis_url``, ``broker_url``, ``database_url``) is taken from there instead of
 being started here; so a part moves to its own host by a change of its URL.
@@ -153,12 +153,13 @@ class Stack:
                 await self._migrate(environment)
                 self._start("worker", worker_command(), environment)
                 self._start("gateway", gateway_command(), environment)
+                self._start("beat", beat_command(), environment)
                 self._start("forward", command_line("forward"), {**environment, **ENVIRONMENT})
                 ready()
                 await self._stopping.wait()
             finally:
                 # The gateway first: its last batches still find a worker, and the worker's receipts a mailbox.
-                for name in ("gateway", "worker", "forward", "redis"):
+                for name in ("beat", "gateway", "worker", "forward", "redis"):
                     if name in self.children:
                         await self.children[name].stop()
 
@@ -263,6 +264,10 @@ def worker_command() -> list[str]:
     # SQLite takes one writer at a time: a second process would only wait for the first.
     options = ["--concurrency", "1", "--without-gossip", "--without-mingle"]
     return [sys.executable, "-m", "celery", "--quiet", "--app", "tasks", "worker", *options]
+
+
+def beat_command() -> list[str]:
+    return [sys.executable, "-m", "celery", "--quiet", "--app", "tasks", "beat"]
 
 
 def gateway_command() -> list[str]:

@@ -187,6 +187,11 @@ class Settings(BaseSettings):
     )
     quarantine_retention_days: int = Field(0, ge=0, le=36_500, description="the same for messages in quarantine; 0: for ever")
     event_retention_days: int = Field(0, ge=0, le=36_500, description="the same for devices' events; 0: for ever")
+    five_minute_retention_days: int = Field(
+        90, ge=0, le=36_500, description="channels by five minutes are kept for so many days; 0: for ever"
+    )
+    hour_retention_days: int = Field(730, ge=0, le=36_500, description="the same for channels by hours; 0: for ever")
+    day_retention_days: int = Field(0, ge=0, le=36_500, description="the same for channels of days; 0: for ever")
     day_timezone: str = Field("UTC", description="time zone whose days are summed up, by its IANA name, e.g. Asia/Shanghai")
 
     worker_memory_bytes: int = Field(

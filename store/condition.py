@@ -1,7 +1,7 @@
 """What condition the database is in, for ``iotgw doctor``.
 
 reached ──▶ version, clock, time zone
-        └──▶ tables up to date ──▶ takes rows, search, media, targets
+        └──▶ tables up to date ──▶ takes rows, search, media, beat, targets
 """
 
 from __future__ import annotations
@@ -16,22 +16,26 @@ from sqlite3 import sqlite_version_info
 from typing import Any
 from uuid import uuid4
 
+from django.apps import apps
 from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
 
 from settings import Settings
 from settings.findings import Finding, Verdict, after, clocks, fault, finding, first_line, ok, size, warning
 from settings.folders import LEAST_FREE_BYTES, room
 from store import search, targets
+from store.clock import database_now
 from store.media.usage import used_bytes
 from store.models import DeadNotice, Device, ForwardSource, Media, Target
-from store.summaries import database_now
 
 LEAST_SQLITE = (3, 38)
 """The writer takes values out of JSON by ``->>``."""
 ANSWER_SECONDS = 3
 """So long a statement may take, or wait for a lock."""
 NEARLY_FULL = 0.9
+BEAT_SILENCE = timedelta(minutes=2)
+START_BEAT = "start one, on one host: celery -A tasks beat; iotgw schedule shows what it does"
 FORWARDED_BEFORE = 0.5
 """Of the time that something is kept: what was not forwarded by then is said while there is time to do something."""
 
@@ -50,7 +54,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield from after(reached, server, settings)
     (tables,) = after(reached, {"database tables": _tables}, settings)
     yield tables
-    yield from after(tables, {"database rows": _rows, "search": _search, "media": _media, "targets": _targets}, settings)
+    yield from after(
+        tables, {"database rows": _rows, "search": _search, "media": _media, "beat": _beat, "targets": _targets}, settings
+    )
 
 
 def _reach(_: Settings) -> Verdict:
@@ -156,6 +162,22 @@ def _media(settings: Settings) -> Verdict:
     if waiting:
         return warning(f"{found}; {waiting} files wait in the database for room", f"iotgw media --state waiting says why; {do}")
     return warning(found, do) if quota and used > NEARLY_FULL * quota else ok(found)
+
+
+def _beat(_: Settings) -> Verdict:
+    """By when it asked last for anything that runs at an interval. Before it has, when that was made counts."""
+    rows = apps.get_model("django_celery_beat", "PeriodicTask").objects.filter(enabled=True, interval__isnull=False)
+    found = [
+        (row.last_run_at or row.date_changed, timedelta(**{row.interval.period: row.interval.every}))
+        for row in rows.select_related("interval")
+    ]
+    if not found:
+        return warning("nothing runs at an interval, or no beat was ever started", START_BEAT)
+    newest, shortest = max(at for at, _ in found), min(every for _, every in found)
+    age = timezone.now() - newest
+    if age > max(BEAT_SILENCE, 3 * shortest):
+        return fault(f"silent since {newest:%Y-%m-%d %H:%M:%S} UTC: no sweeps, no sums, no retention", START_BEAT)
+    return ok(f"asked for something {max(age.total_seconds(), 0):.0f} s ago")
 
 
 def _targets(settings: Settings) -> Verdict:

@@ -1,4 +1,4 @@
-"""How long reports, messages in quarantine and events are kept.
+"""How long reports, messages in quarantine, events and what channels came to are kept.
 
 An age counts from its arrival, since devices' clocks lie. On PostgreSQL a month goes as a whole, when the last
 moment of it is too old; what is dated outside the months there are goes by its arrival, as everything does on SQLite.
@@ -9,14 +9,15 @@ and a timeline is one stretch of one index.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple, Self
 
 from django.db import connection, transaction
 from django.db.models import Model
 
+from settings import Settings
 from store import partitions, targets
 from store.models import Event, Report
 from store.partitions import Month
@@ -31,6 +32,20 @@ class Retention(NamedTuple):
     reports_days: int
     quarantine_days: int
     events_days: int = 0
+    five_minutes_days: int = 0
+    hours_days: int = 0
+    channel_days: int = 0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        return cls(
+            settings.retention_days,
+            settings.quarantine_retention_days,
+            settings.event_retention_days,
+            settings.five_minute_retention_days,
+            settings.hour_retention_days,
+            settings.day_retention_days,
+        )
 
 
 @dataclass
@@ -43,25 +58,38 @@ class Kept:
     """Deleted ones, besides those of dropped months."""
     quarantine: int = 0
     events: int = 0
+    five_minutes: int = 0
+    """Rows of channels by five minutes; those by hours; channels of days."""
+    hours: int = 0
+    channels: int = 0
     lost: Counter[str] = field(default_factory=Counter)
     """Rows that went before a target had them, by the target's name."""
     is_finished: bool = True
     """Whether that is all; if not, time was up."""
 
 
+class _Aged(NamedTuple):
+    """Rows that go by their age."""
+
+    name: str
+    """In :class:`Kept`."""
+    table: str
+    time: str = "received_at"
+    """From when their age counts."""
+    forwarded: type[Model] | None = None
+    """Of what targets are told: what they did not have yet is counted."""
+
+
 def look(retention: Retention, now: datetime) -> Kept:
     """What :func:`keep` would do now. It counts in whole tables, which takes a while in large ones."""
-    reports_before, quarantine_before, events_before = _borders(retention, now)
+    borders = _borders(retention, now)
     kept = Kept()
     if partitions.is_partitioned():
-        kept.made = partitions.missing(now, reports_before)
-        kept.dropped = partitions.ended(reports_before) if reports_before else []
-    if reports_before:
-        kept.reports = _count(_reports_table(), reports_before)
-    if quarantine_before:
-        kept.quarantine = _count("store_quarantine", quarantine_before)
-    if events_before:
-        kept.events = _count("store_event", events_before)
+        kept.made = partitions.missing(now, borders[0])
+        kept.dropped = partitions.ended(borders[0]) if borders[0] else []
+    for aged, before in zip(_aged(), borders, strict=True):
+        if before:
+            setattr(kept, aged.name, _count(aged, before))
     return kept
 
 
@@ -71,24 +99,31 @@ def keep(retention: Retention, now: datetime, is_time_up: Callable[[], bool]) ->
     Idempotent, and each step is a transaction of its own.
     Raises: store.partitions.BusyError.
     """
-    reports_before, quarantine_before, events_before = _borders(retention, now)
+    borders = _borders(retention, now)
     kept = Kept()
     if partitions.is_partitioned():
-        kept.made = partitions.make_ahead(now, reports_before)
-        for month in partitions.ended(reports_before) if reports_before else []:
+        kept.made = partitions.make_ahead(now, borders[0])
+        for month in partitions.ended(borders[0]) if borders[0] else []:
             with transaction.atomic():
                 kept.lost += targets.lose(Report, month.table)
                 partitions.drop(month)
             kept.dropped.append(month)
-    if reports_before:
-        kept.reports, kept.is_finished = _delete(_reports_table(), reports_before, now, is_time_up, _lose(Report, kept))
-    if quarantine_before:
-        kept.quarantine, is_finished = _delete("store_quarantine", quarantine_before, now, is_time_up)
-        kept.is_finished = kept.is_finished and is_finished
-    if events_before:
-        kept.events, is_finished = _delete("store_event", events_before, now, is_time_up, _lose(Event, kept))
-        kept.is_finished = kept.is_finished and is_finished
+    for aged, before in zip(_aged(), borders, strict=True):
+        if before:
+            kept.is_finished &= _delete(aged, before, now, is_time_up, kept)
     return kept
+
+
+def _aged() -> tuple[_Aged, ...]:
+    """In the order of :class:`Retention`."""
+    return (
+        _Aged("reports", _reports_table(), forwarded=Report),
+        _Aged("quarantine", "store_quarantine"),
+        _Aged("events", "store_event", forwarded=Event),
+        _Aged("five_minutes", "store_channelfiveminutes", "begins_at"),
+        _Aged("hours", "store_channelhour", "begins_at"),
+        _Aged("channels", "store_channelsummary", "(SELECT begins_at FROM store_daysummary d WHERE d.id = summary_id)"),
+    )
 
 
 def _borders(retention: Retention, now: datetime) -> list[datetime | None]:
@@ -100,53 +135,41 @@ def _reports_table() -> str:
     return partitions.DEFAULT if partitions.is_partitioned() else "store_report"
 
 
-def _count(table: str, before: datetime) -> int:
+def _count(aged: _Aged, before: datetime) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM {table} WHERE received_at < %s", [_column(before)])
+        cursor.execute(f"SELECT count(*) FROM {aged.table} WHERE {aged.time} < %s", [_column(before)])
         return int(cursor.fetchone()[0])
 
 
-Going = Callable[[str, str, Sequence[Any]], None]
-"""Is told of rows that go, in the transaction in which they do: their table, and which of it."""
-
-
-def _lose(model: type[Model], kept: Kept) -> Going:
-    def going(table: str, condition: str, parameters: Sequence[Any]) -> None:
-        kept.lost += targets.lose(model, table, condition, parameters)
-
-    return going
-
-
-def _delete(
-    table: str, before: datetime, now: datetime, is_time_up: Callable[[], bool], going: Going | None = None
-) -> tuple[int, bool]:
-    """Delete what was received before; how many rows, and whether that was all.
+def _delete(aged: _Aged, before: datetime, now: datetime, is_time_up: Callable[[], bool], kept: Kept) -> bool:
+    """Delete what is of before; whether that was all.
 
     Rows are in the order of their ids nearly in that of their arrival, which no index knows: it goes by id, and ends
     where nothing is old any more. A row that a spool kept back is deleted when all before it are old. What was received
     in the future, by a gateway whose clock was wrong, does not count as an end.
     """
     deleted = last = 0
-    while not is_time_up():
+    is_all = False
+    while not is_all and not is_time_up():
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(
-                "SELECT max(id), count(CASE WHEN received_at BETWEEN %s AND %s THEN 1 END) "
-                f"FROM (SELECT id, received_at FROM {table} WHERE id > %s ORDER BY id LIMIT %s) AS next_rows",
+                "SELECT max(id), count(CASE WHEN at BETWEEN %s AND %s THEN 1 END) "
+                f"FROM (SELECT id, {aged.time} AS at FROM {aged.table} WHERE id > %s ORDER BY id LIMIT %s) AS next_rows",
                 [_column(before), _column(now), last, ROWS_AT_ONCE],
             )
-            to, kept = cursor.fetchone()
+            to, younger = cursor.fetchone()
             if to is None:
-                return deleted, True
-            condition, parameters = "id > %s AND id <= %s AND received_at < %s", [last, to, _column(before)]
-            if going is not None:
-                going(table, condition, parameters)
-            cursor.execute(f"DELETE FROM {table} WHERE {condition}", parameters)
+                is_all = True
+                continue
+            condition, parameters = f"id > %s AND id <= %s AND {aged.time} < %s", [last, to, _column(before)]
+            if aged.forwarded is not None:
+                kept.lost += targets.lose(aged.forwarded, aged.table, condition, parameters)
+            cursor.execute(f"DELETE FROM {aged.table} WHERE {condition}", parameters)
             gone = cursor.rowcount
         deleted += gone
-        if kept and not gone:
-            return deleted, True
-        last = to
-    return deleted, False
+        last, is_all = to, younger > 0 and not gone
+    setattr(kept, aged.name, deleted)
+    return is_all
 
 
 def _column(time: datetime) -> str | datetime | None:

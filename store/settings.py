@@ -20,7 +20,7 @@ except OSError as error:
         SettingsError(f"database_url: the database's folder cannot be made ({error.strerror}): give one this user may write to")
     )
 
-INSTALLED_APPS = ["store", "tasks"]
+INSTALLED_APPS = ["store", "tasks", "django_celery_beat"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"

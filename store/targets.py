@@ -21,11 +21,11 @@ from django.db.models import F, Model, Q
 
 from store import audit, forwarding
 from store.audit import Actor, Change, differences
+from store.clock import database_now
 from store.forwarding import Wanted
 from store.horizon import settled_id
 from store.json_text import plain_text
 from store.models import ERROR_TEXT_LENGTH, TARGET_LENGTH, DeadNotice, ForwardSource, Target, TargetCursor
-from store.summaries import database_now
 
 MOST_TARGETS = 50
 """Each has a thread and a connection to the database."""

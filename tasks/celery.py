@@ -1,4 +1,4 @@
-"""The Celery app of the workers: ``celery -A tasks worker``."""
+"""The Celery app of the workers, and of beat: ``celery -A tasks worker``, ``celery -A tasks beat``."""
 
 from __future__ import annotations
 
@@ -33,11 +33,15 @@ app = Celery(
         "tasks.admission",
         "tasks.compute.daily",
         "tasks.compute.redecode",
+        "tasks.compute.rollups",
+        "tasks.compute.upkeep",
         "tasks.devices",
         "tasks.files",
+        "tasks.health",
         "tasks.ingest",
         "tasks.media",
         "tasks.presence",
+        "tasks.quarantine",
         "tasks.replies",
         "tasks.results",
         "tasks.retention",
@@ -46,6 +50,7 @@ app = Celery(
 app.conf.update(
     celery_configuration(settings.effective_broker_url),
     worker_consumer="tasks.consumer:Consumer",
+    beat_scheduler="tasks.schedule.beat:Beat",
     worker_max_memory_per_child=settings.worker_memory_bytes // 1024 or None,
 )
 

@@ -33,7 +33,6 @@ from tasks.contract import (
     FILES_SWEEP_TASK,
     FILES_SWEEPING,
     FILES_WAITING,
-    MEDIA_QUEUE,
     NOTE_TASK,
     OFFERS_TASK,
     ROUTES,
@@ -49,7 +48,6 @@ from tasks.contract import (
 )
 from tasks.database import database
 from tasks.mailboxes import post
-from tasks.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -189,13 +187,3 @@ def _checked(check: Callable[[Any], _Checked], payload: Any) -> _Checked:
     except BadPayloadError as error:
         log.error("dropped a bad payload: %s", error)
         raise Reject(str(error), requeue=False) from error
-
-
-class FilesTurn(Turn):
-    task = sweep
-    seconds = SWEEP_SECONDS
-    matter = "sweep of files"
-    queue = MEDIA_QUEUE
-
-
-app.steps["consumer"].add(FilesTurn)

@@ -21,9 +21,8 @@ from store.media.folder import MediaFolder
 from store.media.removal import remove_before, remove_unknown
 from store.models import Media
 from tasks.celery import app, settings
-from tasks.contract import MEDIA_QUEUE, MEDIA_SWEEP_TASK, MEDIA_TASK
+from tasks.contract import MEDIA_SWEEP_TASK, MEDIA_TASK
 from tasks.database import database
-from tasks.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -96,13 +95,3 @@ def _file_all(ids: Iterable[int]) -> None:
 
 def _folder() -> MediaFolder:
     return MediaFolder(settings.effective_media_folder)
-
-
-class MediaTurn(Turn):
-    task = sweep
-    seconds = SWEEP_SECONDS
-    matter = "sweep of media"
-    queue = MEDIA_QUEUE
-
-
-app.steps["consumer"].add(MediaTurn)

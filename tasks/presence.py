@@ -37,7 +37,6 @@ from tasks.contract import (
     route_run,
 )
 from tasks.database import database
-from tasks.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -159,12 +158,3 @@ def _visit(change: PresenceChange) -> Visit:
     ended = _EPOCH + change.ended_ms * _MILLISECOND if change.ended_ms else None
     begun = _EPOCH + change.begun_ms * _MILLISECOND
     return Visit(DeviceKey(change.protocol, change.identity), change.epoch, begun, ended, change.peer, change.cause)
-
-
-class CheckTurn(Turn):
-    task = check
-    seconds = CHECK_SECONDS
-    matter = "check of presence"
-
-
-app.steps["consumer"].add(CheckTurn)

@@ -13,7 +13,6 @@ from store.retention import Kept, Retention
 from tasks.celery import app, settings
 from tasks.contract import RETENTION_TASK
 from tasks.database import database
-from tasks.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +32,9 @@ def keep() -> None:
     it does not get done it asks for again. Nothing that is lost with it is missed: the next day's finds the same.
     """
     until = time.monotonic() + SECONDS_AT_ONCE
-    days = Retention(settings.retention_days, settings.quarantine_retention_days, settings.event_retention_days)
     try:
         with database():
-            kept = retention.keep(days, datetime.now(UTC), lambda: time.monotonic() >= until)
+            kept = retention.keep(Retention.of(settings), datetime.now(UTC), lambda: time.monotonic() >= until)
     except partitions.BusyError as error:
         log.warning("retention put off until its next turn", extra={"cause": str(error)})
         return
@@ -54,19 +52,8 @@ def _tell(kept: Kept) -> None:
         log.info("months made", extra={"months": " ".join(map(str, kept.made))})
     if kept.dropped:
         log.info("months dropped", extra={"months": " ".join(map(str, kept.dropped))})
-    if kept.reports or kept.quarantine or kept.events:
-        counts = {"reports": kept.reports, "quarantine": kept.quarantine, "events": kept.events}
+    counts = {name: getattr(kept, name) for name in ("reports", "quarantine", "events", "five_minutes", "hours", "channels")}
+    if any(counts.values()):
         log.info("old rows deleted", extra=counts)
     for target, rows in kept.lost.items():
         log.warning("old rows deleted before a target had them", extra={"target": target, "rows": rows})
-
-
-class RetentionTurn(Turn):
-    """Every day: one more finds nothing to do."""
-
-    task = keep
-    seconds = DAY_SECONDS
-    matter = "retention"
-
-
-app.steps["consumer"].add(RetentionTurn)

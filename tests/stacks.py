@@ -15,7 +15,7 @@ from protocols.registry import PROTOCOLS
 from tests.processes import children
 from tests.servers import Child, free_port
 
-MARKS = {"redis": "redis-server", "worker": "celery", "gateway": "twistd", "forward": "django"}
+MARKS = {"redis": "redis-server", "worker": "worker", "beat": "beat", "gateway": "twistd", "forward": "django"}
 
 
 def listening(**endpoints: str) -> dict[str, str]:

@@ -27,8 +27,10 @@ from store.models.presence import (
     Presence,
 )
 from store.models.quarantine import DISCARDER_LENGTH, PATH_LENGTH, REASON_LENGTH, VERSION_LENGTH, Quarantine, QuarantineGroup
+from store.models.quarantinereports import QuarantineReport
 from store.models.redecoding import Redecoding, RedecodingSource, RedecodingState
 from store.models.reports import CAUSE_LENGTH, KIND_LENGTH, Position, Report, State
+from store.models.rollups import ChannelFiveMinutes, ChannelHour, RollupProgress
 from store.models.summaries import ChannelSummary, DaySummary, Stop, SummaryProgress, Trip
 from store.models.targets import (
     ADDRESS_LENGTH,
@@ -83,6 +85,8 @@ __all__ = [
     "AlarmState",
     "AuditEntry",
     "Channel",
+    "ChannelFiveMinutes",
+    "ChannelHour",
     "ChannelKind",
     "ChannelSummary",
     "DaySummary",
@@ -101,10 +105,12 @@ __all__ = [
     "Presence",
     "Quarantine",
     "QuarantineGroup",
+    "QuarantineReport",
     "Redecoding",
     "RedecodingSource",
     "RedecodingState",
     "Report",
+    "RollupProgress",
     "State",
     "Stop",
     "SummaryProgress",

@@ -124,9 +124,6 @@ class SummaryProgress(models.Model):
     """Up to which it is."""
     read_to = models.BigIntegerField()
     """Reports up to this id were looked at, whether they are of days that were marked before."""
-    seen_id = models.BigIntegerField()
-    seen_at = models.DateTimeField()
-    """An id that reports had reached then: up to it is looked next, when no transaction can bring lower ones any more."""
 
     def __str__(self) -> str:
         return f"days marked up to {self.day}"

@@ -1,6 +1,6 @@
 """Heavy sums over what is stored: what the days of devices come to.
 
-a worker's turn -> keep_up()                        which days are over, and of which was more stored since; asks for some
+beat, now and then -> keep_up()                     which days are over, and of which was more stored since; asks for some
                     sum_up_day(device, day)         queue compute: reads reports
                     -> results.store_day(...)       queue result: stores what it came to
 """
@@ -17,13 +17,13 @@ from celery.exceptions import Reject, SoftTimeLimitExceeded
 from django.db import DatabaseError, InterfaceError
 from kombu.exceptions import OperationalError
 
-from store import summaries
+from store import duedays, summaries
+from store.clock import database_now
 from store.days import FIRST_DAY, LAST_DAY
 from tasks.celery import app, settings
-from tasks.contract import COMPUTE_DAY_TASK, COMPUTE_QUEUE, KEEP_UP_TASK, STORE_DAY_TASK
+from tasks.contract import COMPUTE_DAY_TASK, KEEP_UP_TASK, STORE_DAY_TASK
 from tasks.database import database
 from tasks.results import pack_sums
-from tasks.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,6 @@ SOFT_TIME_LIMIT_SECONDS = 100
 TIME_LIMIT_SECONDS = 110
 SECONDS_AT_ONCE = 20.0
 """Then others of the queue have their turn."""
-KEEP_UP_SECONDS = 600.0
 MOST_UNDER_WAY = 20_000
 """Days that workers are asked for and that have not come: more are not asked for, and wait in the database."""
 DAYS_AT_ONCE = 1_000
@@ -53,7 +52,7 @@ def keep_up() -> None:
         with database():
             is_more = True
             while is_more and time.monotonic() < until:
-                is_more = summaries.mark_next(zone(), summaries.database_now())
+                is_more = duedays.mark_next(zone(), database_now())
             ask(until)
         if is_more:
             keep_up.apply_async(retry=False)
@@ -75,7 +74,7 @@ def sum_up_day(device_id: int, day: str) -> None:
     where = {"device_id": device_id, "day": day}
     try:
         with database():
-            as_of = summaries.database_now()
+            as_of = database_now()
             sums = summaries.sum_up(device_id, wanted, zone(), as_of)
         app.send_task(STORE_DAY_TASK, [device_id, day, as_of.isoformat(), pack_sums(sums)], retry=False)
     except SoftTimeLimitExceeded:
@@ -92,13 +91,13 @@ def ask(until: float) -> int:
     Raises: django.db.DatabaseError, kombu.exceptions.OperationalError, OSError
     """
     asked = 0
-    room = MOST_UNDER_WAY - summaries.under_way(summaries.database_now())
+    room = MOST_UNDER_WAY - duedays.under_way(database_now())
     while room > 0 and time.monotonic() < until:
-        now = summaries.database_now()
-        days = summaries.due(now, min(room, DAYS_AT_ONCE))
+        now = database_now()
+        days = duedays.due(now, min(room, DAYS_AT_ONCE))
         for day in days:
             app.send_task(COMPUTE_DAY_TASK, [day.device_id, day.day.isoformat()], retry=False)
-        summaries.asked(days, now)
+        duedays.asked(days, now)
         asked += len(days)
         room -= len(days)
         if len(days) < DAYS_AT_ONCE:
@@ -122,13 +121,3 @@ def _checked(device_id: Any, day: Any) -> date:
         pass
     log.error("dropped a bad payload: not a device and a day")
     raise Reject("not a device and a day", requeue=False)
-
-
-class DailyTurn(Turn):
-    task = keep_up
-    seconds = KEEP_UP_SECONDS
-    matter = "sums of days"
-    queue = COMPUTE_QUEUE
-
-
-app.steps["consumer"].add(DailyTurn)

@@ -2,7 +2,7 @@
 
 iotgw redecode ── a row ──▶ database          decode_some(row, step) ──▶ queue compute
 worker ── decode_some ──▶ locks the row ──▶ some rows ──▶ decoded ──▶ written, counted ──▶ commit ──▶ decode_some(row, step + 1)
-worker ── resume, every 15 s ──▶ those of which nothing was heard for 10 s: their next step once more
+beat ── resume, every 15 s ────▶ those of which nothing was heard for 10 s: their next step once more
 """
 
 from __future__ import annotations
@@ -30,11 +30,10 @@ from store.rows import prepare
 from tasks.celery import app, protocols, settings
 from tasks.channels import known_channels
 from tasks.compute.suspects import MOST_ENDED, Suspects
-from tasks.contract import COMPUTE_QUEUE, REDECODE_SWEEP_TASK, REDECODE_TASK
+from tasks.contract import REDECODE_SWEEP_TASK, REDECODE_TASK
 from tasks.database import database
 from tasks.media import announce
 from tasks.poison import TooLongError, time_limit
-from tasks.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -249,13 +248,3 @@ class _Decoder:
     def _incoming(self, row: _Row, message: Message, decoded: Decoded) -> Incoming:
         name = self.protocol.name
         return Incoming(name, message, row.received_at, row.kind, decoded, _versions.get(name, ""))
-
-
-class RedecodingTurn(Turn):
-    task = resume
-    seconds = SWEEP_SECONDS
-    matter = "sweep of redecodings"
-    queue = COMPUTE_QUEUE
-
-
-app.steps["consumer"].add(RedecodingTurn)

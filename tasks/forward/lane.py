@@ -22,11 +22,11 @@ import orjson
 from django.db import DatabaseError, InterfaceError, connection
 
 from store import audit, forwarding, targets
+from store.clock import database_now
 from store.forwarding import Row, Wanted
 from store.management.data_command import json_line
 from store.models import ERROR_TEXT_LENGTH, DeadNotice, TargetCursor
 from store.models import Target as TargetRow
-from store.summaries import database_now
 from tasks.forward.news import News
 from tasks.forward.registry import KindError, make
 from tasks.forward.target import GoneError, Notice, RefusedError, Target, TryAgainError

@@ -24,7 +24,7 @@ def stack(start_child, tmp_path):
 
 
 def test_a_killed_part_comes_back(stack):
-    for part in ("worker", "gateway", "forward", "redis"):
+    for part in ("worker", "gateway", "beat", "forward", "redis"):
         stack.child.wait_until(lambda part=part: stack.pid(part), f"{part} runs")
         before = stack.pid(part)
         stack.kill(part)
@@ -32,7 +32,7 @@ def test_a_killed_part_comes_back(stack):
 
 
 def test_stopping_ends_every_child_and_reports_success(stack):
-    pids = [stack.pid(part) for part in ("redis", "worker", "gateway", "forward")]
+    pids = [stack.pid(part) for part in ("redis", "worker", "gateway", "beat", "forward")]
     assert stack.child.stop(signal.SIGINT) == 0
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
     output = stack.child.output()
@@ -41,7 +41,7 @@ def test_stopping_ends_every_child_and_reports_success(stack):
 
 
 def test_when_the_stack_itself_is_killed_no_child_lives_on(stack):
-    pids = [stack.pid(part) for part in ("redis", "worker", "gateway", "forward")]
+    pids = [stack.pid(part) for part in ("redis", "worker", "gateway", "beat", "forward")]
     os.kill(stack.child.process.pid, signal.SIGKILL)
     wait_until(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()], "all children are gone", 40)
 

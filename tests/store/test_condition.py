@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from settings import Settings
 from settings.findings import Finding, State
@@ -34,7 +36,7 @@ def skipped(found: dict[str, Finding]) -> dict[str, str]:
 @pytest.mark.usefixtures("database_url")
 def test_a_migrated_database_is_as_it_should_be_and_stays_as_it_was() -> None:
     found = look()
-    assert faults(found) == []
+    assert faults(found) == ["beat"], "none was ever started"
     assert skipped(found) == {}
     assert {"database", "database version", "database tables", "database rows", "search", "media"} <= set(found)
     assert "database clock" in found or connection.vendor == "sqlite"
@@ -48,7 +50,7 @@ def test_an_unmigrated_database_is_a_fault_that_names_the_command() -> None:
     found = look()
     assert (found["database tables"].state, found["database tables"].do) == (State.FAULT, "iotgw migrate")
     assert f"1 migrations wait, the first is {newest.name}" in found["database tables"].found
-    assert set(skipped(found)) == {"database rows", "search", "media", "targets"}
+    assert set(skipped(found)) == {"database rows", "search", "media", "beat", "targets"}
 
 
 @pytest.mark.usefixtures("database_url")
@@ -116,7 +118,7 @@ def test_a_database_that_takes_no_rows_is_a_fault(postgresql_url: str, postgresq
     postgresql_server.execute("ALTER DATABASE {} SET default_transaction_read_only = on", "iotgw")
     connection.close()
     found = look()
-    assert faults(found) == ["database rows"]
+    assert faults(found) == ["database rows", "beat"]
     assert "read-only transaction" in found["database rows"].found
 
 
@@ -128,7 +130,7 @@ def test_a_database_that_somebody_has_locked_is_waited_for_a_bounded_time(sqlite
         found = look()
         assert time.monotonic() - began < BUSY_SECONDS / 2
         other.execute("ROLLBACK")
-    assert faults(found) == ["database rows"]
+    assert faults(found) == ["database rows", "beat"]
     assert "locked" in found["database rows"].found
 
 
@@ -169,3 +171,19 @@ def test_a_media_folder_that_is_nearly_full_and_files_that_wait_are_warnings() -
         True,
         True,
     )
+
+
+@pytest.mark.usefixtures("database_url")
+def test_a_beat_that_is_silent_is_a_fault() -> None:
+    now = timezone.now()
+    interval = IntervalSchedule.objects.create(every=30, period="seconds")
+    PeriodicTask.objects.create(name="presence", task="tasks.presence.check", interval=interval)
+    assert look()["beat"].state is State.OK, "what was just made has not had its time yet"
+    PeriodicTask.objects.update(last_run_at=now - timedelta(seconds=110))
+    assert look()["beat"].state is State.OK
+    PeriodicTask.objects.update(last_run_at=now - timedelta(seconds=130))
+    silent = look()["beat"]
+    assert (silent.state, "celery -A tasks beat" in silent.do) == (State.FAULT, True)
+    interval.every = 60
+    interval.save()
+    assert look()["beat"].state is State.OK, "as long as three of its shortest intervals are not over"

@@ -10,10 +10,13 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import Model
 
+from store import duedays
 from store.bulk import write
 from store.horizon import settled_id
 from store.models import Device, Report
 from tests.records import anybody, incoming, report
+from tests.store.test_duedays import mark_all
+from tests.store.test_summaries import NEXT_DAY
 
 
 def stored(identity: str) -> None:
@@ -90,3 +93,13 @@ def test_who_begins_meanwhile_is_not_waited_for() -> None:
         (late,) = ids(Report)
         assert settled_id(Report, 10, sleep=one_ends_and_another_begins) == late
     assert len(ids(Report)) == 3
+
+
+@pytest.mark.usefixtures("postgresql_url")
+def test_days_are_not_looked_for_where_more_may_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    mark_all(NEXT_DAY)
+    monkeypatch.setattr(duedays, "PATIENCE_SECONDS", 0)
+    with half_written("early"):
+        stored("late")
+        assert mark_all(NEXT_DAY) == set()
+    assert mark_all(NEXT_DAY) == {("early", "2026-03-01"), ("late", "2026-03-01")}

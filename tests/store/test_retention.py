@@ -11,9 +11,20 @@ from django.core.management import call_command
 from django.db import connection
 
 from protocols.report import DecodeError
+from settings import Settings
 from store import partitions, retention
 from store.bulk import write
-from store.models import Device, Event, Quarantine, Report, State
+from store.models import (
+    ChannelFiveMinutes,
+    ChannelHour,
+    ChannelSummary,
+    DaySummary,
+    Device,
+    Event,
+    Quarantine,
+    Report,
+    State,
+)
 from store.partitions import Month
 from store.retention import Retention, keep, look
 from tests.records import NOON, anybody, incoming, report
@@ -144,7 +155,14 @@ def test_the_command_says_what_it_would_do_and_does_it(monkeypatch: pytest.Monke
     now = datetime.now(UTC)
     received(NOON - now + 100 * DAY)
     received(NOON - now + 1 * DAY)
-    assert run() == "reports are kept for ever\nmessages in quarantine are kept for ever\nevents are kept for ever\n"
+    assert run().splitlines() == [
+        "reports are kept for ever",
+        "messages in quarantine are kept for ever",
+        "events are kept for ever",
+        "deleted: 0 channels by five minutes",
+        "deleted: 0 channels by hours",
+        "channels of days are kept for ever",
+    ]
     monkeypatch.setenv("IOTGW_RETENTION_DAYS", "30")
     old = Month.of(now - 100 * DAY)
     if is_postgresql():
@@ -155,7 +173,8 @@ def test_the_command_says_what_it_would_do_and_does_it(monkeypatch: pytest.Monke
     assert Report.objects.count() == 2
     done = json.loads(run("--json"))
     dropped = [str(old)] * is_postgresql()
-    assert done == {"made": [], "dropped": dropped, "reports": 1 - is_postgresql(), "quarantine": 0, "events": 0, "lost": {}}
+    others = dict.fromkeys(("quarantine", "events", "five_minutes", "hours", "channels"), 0)
+    assert done == {"made": [], "dropped": dropped, "reports": 1 - is_postgresql(), **others, "lost": {}}
     assert Report.objects.count() == 1
     assert Quarantine.objects.count() == 2
 
@@ -167,3 +186,22 @@ def test_the_command_makes_the_months_that_are_missing() -> None:
     assert next_month not in partitions.months()
     assert f"made: {next_month}\n" in run()
     assert next_month in partitions.months()
+
+
+def test_what_channels_came_to_goes_by_its_time_and_days_stay() -> None:
+    device = Device.objects.create(protocol="fake", identity="1")
+    # Those of a device that came late are behind in the order of ids.
+    for days in (400, 91, 89, 0, 95):
+        begin = NOON - days * DAY
+        ChannelFiveMinutes.objects.create(device=device, begins_at=begin)
+        ChannelHour.objects.create(device=device, begins_at=begin)
+        day = DaySummary.objects.create(device=device, day=begin.date(), begins_at=begin)
+        ChannelSummary.objects.create(summary=day, name="oil", readings=1, minimum=1, mean=1, maximum=1, last=1)
+    policy = Retention(0, 0, five_minutes_days=90, hours_days=395, channel_days=94)
+    planned = look(policy, NOON)
+    assert (planned.five_minutes, planned.hours, planned.channels) == (3, 1, 2)
+    kept = keep(policy, NOON, never)
+    assert (kept.five_minutes, kept.hours, kept.channels, kept.is_finished) == (3, 1, 2, True)
+    assert (ChannelFiveMinutes.objects.count(), ChannelHour.objects.count(), ChannelSummary.objects.count()) == (2, 4, 3)
+    assert DaySummary.objects.count() == 5
+    assert Retention.of(Settings()) == Retention(0, 0, 0, 90, 730, 0)

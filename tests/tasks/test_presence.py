@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import redis
 from django.db import DatabaseError, connection
+from django_celery_beat.models import PeriodicTask
 
 from settings import Settings
 from store.models import Device, Event, Presence
@@ -27,6 +30,7 @@ from tasks.contract import (
     unpack_reply,
 )
 from tasks.presence import check, tell
+from tasks.schedule import defaults
 from tests.records import NOON
 from tests.servers import Child
 from tests.tasks.workers import broker_at, start_worker
@@ -224,7 +228,7 @@ def test_a_database_that_does_not_answer_is_a_line_in_the_log(caplog: pytest.Log
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_worker_looks_by_itself(
+def test_beat_has_a_worker_look(
     start_child: Callable[..., Child], database_url: str, redis_url: str, broker_url: str, shared: redis.Redis
 ) -> None:
     urls = {"IOTGW_DATABASE_URL": database_url, "IOTGW_REDIS_URL": redis_url, "IOTGW_BROKER_URL": broker_url}
@@ -233,8 +237,11 @@ def test_a_worker_looks_by_itself(
     shared.delete(f"{ALIVE}run-of-a")
     look(shared)
     shared.delete(PRESENCE_CHECKED)
+    defaults.install(ZoneInfo("UTC"))
+    PeriodicTask.objects.update(last_run_at=datetime.now(UTC) - timedelta(seconds=60))
+    beat = start_child("-m", "celery", "-A", "tasks", "beat", name="beat", **urls)
     running = start_child(*words, name="worker", **urls)
-    running.wait_until(lambda: not Presence.objects.filter(is_online=True).exists(), "a worker that starts looks")
+    running.wait_until(lambda: not Presence.objects.filter(is_online=True).exists(), "beat asks, and a worker looks")
     running.wait_until(lambda: "devices taken for gone" in running.output(), "the worker says so", 10)
-    assert running.stop() == 0
-    assert "Traceback" not in running.output()
+    assert (beat.stop(), running.stop()) == (0, 0)
+    assert "Traceback" not in running.output() + beat.output()

@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.db import connection
-from kombu.asynchronous.timer import Timer
-from kombu.exceptions import OperationalError
 
 from settings import Settings
 from store import partitions
@@ -19,8 +16,10 @@ from store.bulk import write
 from store.models import Report
 from store.partitions import Month
 from tasks import retention
+from tasks.contract import RETENTION_TASK
 from tests.records import anybody, incoming, report
-from tests.servers import Child, Redis
+from tests.servers import Child
+from tests.tasks.workers import broker_at
 
 DAY = timedelta(days=1)
 
@@ -80,58 +79,20 @@ def test_partitions_that_are_in_use_wait_for_the_next_turn(
     assert [record.message for record in caplog.records] == ["retention put off until its next turn"]
 
 
-def test_a_worker_asks_when_it_starts_and_once_a_day(asked: list[dict[str, Any]]) -> None:
-    consumer = SimpleNamespace(timer=Timer())
-    turn = retention.RetentionTurn(consumer)
-    turn.start(consumer)
-    turn.start(consumer)
-    assert len(asked) == 2
-    assert asked[0] == {"expires": retention.DAY_SECONDS, "retry": False}
-    (entry,) = [scheduled.entry for scheduled in consumer.timer.queue if not scheduled.entry.canceled]
-    entry()
-    assert len(asked) == 3
-    turn.stop(consumer)
-    assert all(scheduled.entry.canceled for scheduled in consumer.timer.queue)
-
-
-def test_a_broker_that_is_away_does_not_keep_a_worker_from_starting(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def away(**_: Any) -> None:
-        raise OperationalError("refused")
-
-    monkeypatch.setattr(retention.keep, "apply_async", away)
-    consumer = SimpleNamespace(timer=Timer())
-    retention.RetentionTurn(consumer).start(consumer)
-    assert [record.message for record in caplog.records] == ["retention not asked for, the broker is away"]
-    assert consumer.timer.queue
-
-
 def worker(start_child: Callable[..., Child], database_url: str, redis_url: str, broker_url: str) -> Child:
     words = ("-m", "celery", "-A", "tasks", "worker", "--concurrency", "1", "--without-mingle", "--without-gossip")
     urls = {"IOTGW_DATABASE_URL": database_url, "IOTGW_REDIS_URL": redis_url, "IOTGW_BROKER_URL": broker_url}
     return start_child(*words, name="worker", **urls)
 
 
-def test_a_worker_that_starts_makes_the_months_that_are_missing(
+def test_a_worker_that_is_asked_makes_the_months_that_are_missing(
     start_child: Callable[..., Child], postgresql_url: str, redis_url: str, broker_url: str
 ) -> None:
     partitions.drop(next_month := Month.of(datetime.now(UTC)).plus(1))
     running = worker(start_child, postgresql_url, redis_url, broker_url)
+    with broker_at(broker_url, redis_url) as broker:
+        broker.send(RETENTION_TASK)
     running.wait_until(lambda: next_month in partitions.months(), "the month is made")
     running.wait_until(lambda: "months made" in running.output(), "the worker says so")
     assert running.stop() == 0
     assert "Traceback" not in running.output()
-
-
-def test_a_worker_that_comes_back_to_its_broker_makes_them_too(
-    start_child: Callable[..., Child], postgresql_url: str, redis_url: str, redis_broker_url: str, redis_server: Redis
-) -> None:
-    next_month = Month.of(datetime.now(UTC)).plus(1)
-    partitions.drop(next_month)
-    running = worker(start_child, postgresql_url, redis_url, redis_broker_url)
-    running.wait_until(lambda: next_month in partitions.months(), "the month is made")
-    partitions.drop(next_month)
-    redis_server.stop()
-    redis_server.start()
-    running.wait_until(lambda: next_month in partitions.months(), "the month is made again", 30)

@@ -15,8 +15,8 @@ _MIB = 1 << 20
 
 class Command(DataCommand):
     help = (
-        "Delete reports, messages in quarantine and events that are older than retention_days, quarantine_retention_days and "
-        "event_retention_days, and make the months ahead on PostgreSQL. Workers do so every day; this does it now, all of it."
+        "Delete what is older than the settings that end in retention_days say, such as reports than retention_days, and make the "
+        "months ahead on PostgreSQL. Workers do so every night; this does it now, all of it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -25,7 +25,7 @@ class Command(DataCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         settings = load_or_exit()
-        policy = Retention(settings.retention_days, settings.quarantine_retention_days, settings.event_retention_days)
+        policy = Retention.of(settings)
         now = datetime.now(UTC)
         planned = retention.look(policy, now)
         sizes = {month: partitions.size(month) for month in planned.dropped}
@@ -50,6 +50,9 @@ class Command(DataCommand):
             ("reports", policy.reports_days, kept.reports),
             ("messages in quarantine", policy.quarantine_days, kept.quarantine),
             ("events", policy.events_days, kept.events),
+            ("channels by five minutes", policy.five_minutes_days, kept.five_minutes),
+            ("channels by hours", policy.hours_days, kept.hours),
+            ("channels of days", policy.channel_days, kept.channels),
         ):
             self.stdout.write(f"{would_be}deleted: {count} {name}" if days else f"{name} are kept for ever")
         for target, rows in kept.lost.items():
@@ -58,4 +61,5 @@ class Command(DataCommand):
 
 def _named(kept: Kept) -> dict[str, Any]:
     months = {"made": [str(month) for month in kept.made], "dropped": [str(month) for month in kept.dropped]}
-    return {**months, "reports": kept.reports, "quarantine": kept.quarantine, "events": kept.events, "lost": dict(kept.lost)}
+    counts = ("reports", "quarantine", "events", "five_minutes", "hours", "channels")
+    return {**months, **{name: getattr(kept, name) for name in counts}, "lost": dict(kept.lost)}

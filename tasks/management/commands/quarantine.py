@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from argparse import SUPPRESS
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -9,10 +10,10 @@ from protocols.message import Message
 from protocols.protocol import DeviceProtocol
 from protocols.registry import registered
 from settings.load import load
-from store import quarantine, queries
+from store import quarantine, quarantinereports, queries
 from store.json_text import plain_text
 from store.management.data_command import MOST_ROWS, DataCommand, command_line_actor, json_line, login_name, row_count
-from store.models import DISCARDER_LENGTH, REASON_LENGTH, Quarantine, QuarantineGroup
+from store.models import DISCARDER_LENGTH, REASON_LENGTH, Quarantine, QuarantineGroup, QuarantineReport
 from store.quarantine import GroupCount
 
 COLUMNS = ("received_at", "protocol", "identity", "kind", "bytes", "error_cause", "error_path", "error_text", "version")
@@ -23,6 +24,7 @@ _FIELDS = (
 GROUP_COLUMNS = (
     "group", "protocol", "kind", "cause", "path", "error_text", "messages", "devices", "first_at", "last_at", "decode_now", "again",
 )  # fmt: skip
+REPORT_COLUMNS = ("day", "messages", "devices", "new", "most")
 SAMPLES = 20
 """Messages of a group that are decoded again, the newest: by them one sees whether a mended definition is the right one."""
 
@@ -39,7 +41,7 @@ class Command(DataCommand):
         choice = parser.add_mutually_exclusive_group()
         choice.add_argument("--groups", action="store_true", help="show groups of what failed alike, and whether it would pass now")
         choice.add_argument("--group", type=int, metavar="GROUP", help="show messages of this group only")
-        actions = parser.add_subparsers(dest="action", title="actions", metavar="export | discard")
+        actions = parser.add_subparsers(dest="action", title="actions", metavar="export | discard | report")
         export = actions.add_parser("export", help="Print a group's messages, one JSON object a line.")
         export.add_argument("group", metavar="GROUP", type=int, help="as it is listed with --groups")
         export.add_argument("--limit", type=row_count, default=MOST_ROWS, help=f"so many at most ({MOST_ROWS})")
@@ -48,6 +50,10 @@ class Command(DataCommand):
         discard.add_argument("--reason", required=True, help="why they are worth nothing")
         discard.add_argument("--by", default="", metavar="NAME", help="who does it; your login name by default")
 
+        report = actions.add_parser("report", help="Show what came in day by day, the newest first, as it was told then.")
+        report.add_argument("--limit", type=row_count, default=7, help="so many days at most (7)")
+        report.add_argument("--json", action="store_true", dest="is_json", default=SUPPRESS, help="print JSON instead")
+
     def handle(self, *args: Any, **options: Any) -> None:
         group, limit, is_json = options["group"], options["limit"], options["is_json"]
         match options["action"]:
@@ -55,6 +61,9 @@ class Command(DataCommand):
                 self._export(_group(group), limit)
             case "discard":
                 self._discard(_group(group), options["reason"], options["by"])
+            case "report":
+                rows = _report_rows(quarantinereports.newest(limit))
+                self.print_rows(rows, REPORT_COLUMNS, is_json, "There is no report yet: beat has one made every day, see schedule.")
             case _ if options["groups"]:
                 quarantine.adopt()
                 rows = _group_rows(quarantine.groups(limit), registered(load().protocols))
@@ -108,6 +117,14 @@ def _group_rows(counts: Iterable[GroupCount], protocols: Mapping[str, DeviceProt
             "decode_now": f"{passing} of {len(samples)}",
             "again": f"{group.discarded} discarded: {group.reason}" if group.discarded else "",
         }
+
+
+def _report_rows(reports: Iterable[QuarantineReport]) -> Iterator[dict[str, Any]]:
+    for report in reports:
+        row = {field: getattr(report, field) for field in ("day", "at", "messages", "devices", "groups")}
+        row["day"] = report.day.isoformat()
+        new = [group for group in report.groups if group["is_new"]]
+        yield row | {"new": len(new), "most": "; ".join(f"{group['name']} ({group['messages']})" for group in report.groups[:3])}
 
 
 def _would_pass(message: Quarantine, protocols: Mapping[str, DeviceProtocol]) -> bool:

@@ -10,7 +10,8 @@ from kombu.exceptions import OperationalError
 from rich.console import Console
 from rich.progress import Progress
 
-from store import summaries
+from store import duedays
+from store.clock import database_now
 from store.days import days_between
 from store.management.data_command import DataCommand, json_line
 from store.management.day_arguments import add_day_arguments, check_device, given_days
@@ -52,12 +53,12 @@ class Command(DataCommand):
 
     def _wait(self, first: date, last: date, identity: str | None, progress: Progress, is_left: bool) -> int:
         """Ask for them until they are there, or nothing has come for a while; how many are left."""
-        left = summaries.still_due(first, last, identity)
+        left = duedays.still_due(first, last, identity)
         bar = progress.add_task("sums", total=left)
         moved = time.monotonic()
         while True:
             daily.ask(time.monotonic() + LOOK_SECONDS)
-            before, left = left, summaries.still_due(first, last, identity)
+            before, left = left, duedays.still_due(first, last, identity)
             progress.advance(bar, before - left)
             if left < before:
                 moved = time.monotonic()
@@ -85,8 +86,8 @@ def _mark(first: date, last: date, identity: str | None, progress: Progress) -> 
     for day in days:
         after: int | None = 0
         while after is not None:
-            devices, after = summaries.devices_of(day, zone, after, identity)
-            summaries.mark(((device_id, day) for device_id in devices), summaries.database_now())
+            devices, after = duedays.devices_of(day, zone, after, identity)
+            duedays.mark(((device_id, day) for device_id in devices), database_now())
             count += len(devices)
         progress.advance(bar)
     return count

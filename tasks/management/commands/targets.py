@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.progress import track
 
 from store import forwarding, groups, tags, targets
+from store.clock import database_now
 from store.forwarding import Wanted
 from store.groups import GroupError
 from store.management.commands.events import moment
 from store.management.commands.media import row_id
 from store.management.data_command import DataCommand, command_line_actor, json_line, row_count
 from store.models import PROTOCOL_LENGTH, DeadNotice, ForwardSource, Group, Target, TargetCursor
-from store.summaries import database_now
 from store.tags import TagError
 from store.targets import Plan, TargetError
 from tasks.forward import registry

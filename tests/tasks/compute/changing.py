@@ -15,4 +15,3 @@ __all__ = ["app"]
 protocols["fake"] = Changing()
 redecode.MESSAGE_SECONDS = 0.2
 redecode.SILENCE = timedelta(seconds=1)
-redecode.RedecodingTurn.seconds = 1

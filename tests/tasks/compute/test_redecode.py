@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from celery.exceptions import Reject
@@ -25,6 +26,8 @@ from tasks.channels import known_channels
 from tasks.compute import redecode, suspects
 from tasks.compute.suspects import MOST_ENDED, Suspects
 from tasks.contract import COMPUTE_QUEUE
+from tasks.schedule import defaults
+from tasks.schedule.changes import set_when
 from tests.records import NOON, anybody, minutes
 from tests.servers import Child
 from tests.tasks.compute.editions import LATER, Changing
@@ -353,6 +356,9 @@ def start_worker(start_child: Callable[..., Child], database_url: str, redis_url
     words = ("-m", "celery", "-A", "tests.tasks.compute.changing", "worker", "-Q", COMPUTE_QUEUE)
     options = ("--concurrency", "1", "--without-mingle", "--without-gossip")
     urls = {"IOTGW_DATABASE_URL": database_url, "IOTGW_REDIS_URL": redis_url, "IOTGW_BROKER_URL": broker_url}
+    defaults.install(ZoneInfo("UTC"))
+    set_when("redecodings", 1, ZoneInfo("UTC"), Actor("somebody"))
+    start_child("-m", "celery", "-A", "tasks", "beat", name="beat", **urls)
     return lambda: start_child(*words, *options, name="worker", **urls)
 
 

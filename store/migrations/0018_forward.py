@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('store', '0013_redecoding'),
+        ('store', '0015_rollups'),
     ]
 
     operations = [
