@@ -205,7 +205,7 @@ def test_an_identity_is_one_level_whatever_it_is(identity: str, topic: str) -> N
         ({"topic": "{identity!r}"}, "is no part of a topic"),
         ({"topic": "{identity"}, "give levels"),
         ({"version": "4"}, "version: input should be '5' or '3.1.1'"),
-        ({"password_file": "x"}, "a password needs a user"),
+        ({"password_file": "/x"}, "a password needs a user"),
         ({"password": "x"}, "password: there is no such option"),
     ],
 )
