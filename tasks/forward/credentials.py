@@ -7,10 +7,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from tasks.forward.target import TryAgainError
 
 LONGEST_BYTES = 65_536
+
+
+def _absolute(path: Path) -> Path:
+    """Whoever sends has another working folder than whoever sets the option."""
+    if not path.is_absolute():
+        raise ValueError(f"give the whole path, from / on, and not {path}")
+    return path
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
 def secret_lines(file: Path | None, variable: str | None) -> list[str]:

@@ -14,7 +14,6 @@ import threading
 import time
 import uuid
 from collections.abc import Sequence
-from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
@@ -23,7 +22,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from tasks.forward.credentials import secret_lines
+from tasks.forward.credentials import AbsolutePath, secret_lines
 from tasks.forward.target import Notice, RefusedError, TargetKind, TryAgainError
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -48,11 +47,11 @@ class MQTTOptions(BaseModel):
     topic: str = "iotgw/{protocol}/{identity}/{source}"
     version: Literal["5", "3.1.1"] = "5"
     user: str | None = None
-    password_file: Path | None = None
+    password_file: AbsolutePath | None = None
     """A file with the user's password in its first line."""
     password_variable: str | None = None
     """The environment variable that holds it instead."""
-    ca_file: Path | None = None
+    ca_file: AbsolutePath | None = None
     """PEM file of authorities; without it the system's."""
     keep_alive_seconds: Annotated[int, Field(ge=5, le=3_600)] = 60
     connect_seconds: Seconds = 5.0

@@ -18,7 +18,10 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
 """How long news may wait to be looked for, with nothing else to say when they come."""
-PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 5.0
+"""Longer than a batch takes, also on a machine that is busy: else nothing would be settled for as long as it is. So long may a
+table that somebody holds keep the others waiting.
+"""
 HELD_SECONDS = 60.0
 """A transaction that keeps readers back for so long is told of."""
 

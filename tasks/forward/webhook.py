@@ -26,14 +26,13 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tasks.forward.credentials import secret_lines
+from tasks.forward.credentials import AbsolutePath, secret_lines
 from tasks.forward.target import GoneError, Notice, RefusedError, TargetKind, TryAgainError
 
 SECRET_PREFIX = "whsec_"
@@ -56,11 +55,11 @@ class WebhookOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    secret_file: Path | None = None
+    secret_file: AbsolutePath | None = None
     """A file of secrets, whsec_ and base64 of 24 to 64 bytes, one on each line."""
     secret_variable: str | None = None
     """The environment variable that holds them instead."""
-    ca_file: Path | None = None
+    ca_file: AbsolutePath | None = None
     """PEM file of authorities; without it the system's."""
     connect_seconds: Seconds = 5.0
     total_seconds: Seconds = 30.0

@@ -87,13 +87,16 @@ def test_a_gap_of_ids_is_jumped_over(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_a_time_begins_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Halving may not be led astray by what a spool has kept back."""
     monkeypatch.setattr(forwarding, "NEIGHBOURS", 20)
-    for hour in range(10):
+    for hour in range(5):
         store(20, hour * 20, received_at=NOON + hour * HOUR)
-    store(10, 200, received_at=NOON)
+    store(10, 200, received_at=NOON - HOUR)
+    for hour in range(5, 10):
+        store(20, hour * 20, received_at=NOON + hour * HOUR)
     assert forwarding.id_before("reports", NOON - HOUR) == 0
     assert forwarding.id_before("reports", NOON) == 0
     assert forwarding.id_before("reports", NOON + HOUR) == 20
-    assert forwarding.id_before("reports", NOON + 5 * HOUR) == 100
-    assert forwarding.id_before("reports", NOON + 9 * HOUR) == 180
+    assert forwarding.id_before("reports", NOON + 2 * HOUR) == 40
+    assert forwarding.id_before("reports", NOON + 5 * HOUR) == 110
+    assert forwarding.id_before("reports", NOON + 9 * HOUR) == 190
     assert forwarding.id_before("reports", NOON + 100 * HOUR) == 210
     assert forwarding.id_before("media", NOON) == 0

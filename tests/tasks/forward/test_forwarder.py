@@ -95,6 +95,10 @@ def test_changes_are_taken_without_a_restart(forward: Callable[[], Child], hook:
         targets.resume("hub", Actor("ana"))
         child.wait_until(lambda: elsewhere.ids() == ["reports-2"], "the new address has it")
         assert hook.ids() == ["reports-1"]
+        targets.change("hub", lambda target: targets.Plan(**plan | {"address": hook.url}, wanted=targets.Wanted()), Actor("ana"))
+        child.wait_until(lambda: child.output().count("forwarding to a target") == 3, "the change is taken")
+        store(1, 2)
+        child.wait_until(lambda: hook.ids() == ["reports-1", "reports-3"], "the old address has it again")
     finally:
         elsewhere.close()
 

@@ -132,6 +132,7 @@ def test_410_says_that_it_is_gone(hooks: Callable[..., Hook], webhook: Callable[
         ("soon", 0, 0),
         ("-5", 0, 0),
     ],
+    ids=["seconds", "a date", "too long", "a word", "less than none"],
 )
 def test_retry_after_is_understood(
     hooks: Callable[..., Hook], webhook: Callable[..., Webhook], asked: str, least: int, most: int
@@ -248,7 +249,8 @@ def test_an_address_that_will_not_do_is_said(address: str, fault: str) -> None:
     ("options", "fault"),
     [
         ({}, "give secret_file or secret_variable"),
-        ({"secret_variable": "X", "secret_file": "y"}, "give secret_file or secret_variable"),
+        ({"secret_variable": "X", "secret_file": "/y"}, "give secret_file or secret_variable"),
+        ({"secret_file": "hub.secret"}, "secret_file: give the whole path"),
         ({"secret_variable": "X", "secret": "whsec_"}, "secret: there is no such option"),
         ({"secret_variable": "X", "batch_notices": 100_000}, "batch_notices: input should be less than or equal to 1000"),
         ({"secret_variable": "X", "total_seconds": 0}, "total_seconds: input should be greater than 0"),
