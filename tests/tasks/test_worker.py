@@ -17,7 +17,8 @@ from kombu import Connection, Queue
 
 from protocols.jt808 import JT808
 from protocols.message import Outcome
-from store.models import Quarantine, Report
+from store.bulk import write
+from store.models import Alarm, Quarantine, Report
 from tasks.contract import (
     INGEST_QUEUE,
     INGEST_TASK,
@@ -29,7 +30,9 @@ from tasks.contract import (
     unpack_receipt,
 )
 from tests.protocols.jt808.frames import HERE, location, only, up
+from tests.records import anybody, incoming, report
 from tests.servers import Child, PostgreSQL, Redis
+from tests.store.rules.written import add as add_rule
 from tests.tasks.workers import broker_at
 
 IDENTITY = "013800138000"
@@ -102,6 +105,23 @@ def test_an_expired_copy_is_forgotten_and_one_of_its_id_that_has_not_is_stored(
     assert " error " not in worker.output().lower()
     with broker_at(broker_url, redis_url) as broker:
         assert broker.dead() == []
+
+
+def test_a_worker_s_reports_are_held_against_rules_and_silent_devices_are_looked_for(
+    sender: Sender, start_worker: Callable[[], Child], mailbox_client: redis.Redis
+) -> None:
+    anywhere = {"fence": "inside", "circle": {"center": [HERE.latitude, HERE.longitude], "radius_m": 10}}
+    add_rule("here", anywhere)
+    received = datetime.now(UTC) - timedelta(hours=1)
+    write([incoming(report(time=received), received_at=received)], is_open=anybody)
+    add_rule("silent", {"no_data_minutes": 30}, scope={"protocol": "fake"})
+    sender.send("b1", device_message(1))
+    worker = start_worker()
+    worker.wait_until(lambda: set(receipts(mailbox_client)) == {"b1"}, "the batch is stored")
+    assert Alarm.objects.get(kind="rule:here").device.protocol == "jt808"
+    worker.wait_until(Alarm.objects.filter(kind="rule:silent", is_ongoing=True).exists, "the worker's turn has come")
+    assert worker.stop() == 0
+    assert " error " not in worker.output().lower()
 
 
 @pytest.mark.parametrize("expires", [None, "2999-01-01T00:00:00+00:00"])

@@ -227,6 +227,8 @@ def test_rules_are_for_those_that_they_are_for(worker: Worker) -> None:
     assert phases() == [("1", "group", "active"), ("2", "tag", "active"), ("3", "devices", "active")]
     devices.tag("fake", "4", ["reefer"], [], ANA)
     devices.tag("fake", "2", [], ["reefer"], ANA)
+    worker.store(*(told(0.5, identity, temperature_c=9) for identity in "1234"))
+    assert phases() == [("1", "group", "active"), ("3", "devices", "active"), ("4", "tag", "active")]
     groups.add("South", ANA)
     groups.move("North/Plant", "South", ANA)
     worker.store(*(told(1, identity, temperature_c=9) for identity in "1234"))

@@ -134,6 +134,18 @@ def test_what_is_far_from_all_borders_concerns_no_rule() -> None:
     assert {found.id for found in rules.concerned(prepared({"on": True}))} == set(range(200, 250)), "by what was told before"
 
 
+def test_a_rule_that_holds_by_what_was_told_before_and_now_is_found() -> None:
+    either = {"any": [threshold("a", ">", 0), threshold("b", ">", 0)]}
+    rules = RuleSet([rule(1, {"all": [either, threshold("c", ">", 0)]})])
+    assert [found.id for found in rules.concerned(prepared({"b": 0, "c": 1}))] == [1], "a may have been told before"
+
+
+def test_yes_is_no_number_that_lies_far_from_all_thresholds() -> None:
+    rules = RuleSet([rule(1, threshold("a", ">", 5)), rule(2, threshold("a", "==", True))])
+    found = [[one.id for one in rules.concerned(prepared({"a": value}))] for value in (1, True, 1, 6, False)]
+    assert found == [[], [2], [], [1], []]
+
+
 def test_names_and_places_that_devices_make_up_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plans, "MOST_PLANS", 4)
     monkeypatch.setattr(plans, "MOST_NAMES", 10)
