@@ -20,12 +20,18 @@ from store.audit import Actor
 
 WIDTH_WITHOUT_TERMINAL = 200
 MOST_ROWS = 100_000
+_DJANGOS_OWN = {"--version", "--verbosity", "--settings", "--pythonpath", "--traceback", "--no-color", "--force-color"}
+"""Options that would hide ours in the help."""
 
 
 class DataCommand(BaseCommand):
     """A command that reads or changes rows; its faults are one line on standard error."""
 
     requires_system_checks = ()
+    suppressed_base_arguments = _DJANGOS_OWN
+
+    def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> CommandParser:
+        return super().create_parser("iotgw", subcommand, **options)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", dest="is_json", help="print JSON instead of a table")

@@ -2,7 +2,7 @@
 
 A rule that is changed begins anew: its ongoing alarms end, those that it still finds begin again with the device's next report.
 Workers notice with their next batch. What is left of how devices stood by it is taken away in steps, by whoever changed it and
-by a worker's turn: a rule may have ten thousand alarms, and no batch is to wait for that.
+by the minute's turn: a rule may have ten thousand alarms, and no batch is to wait for that.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from django.db import connection
 from protocols.credential import fits
 from protocols.report import DecodeError
 from store.bulk import write
+from store.management.commands.devices import Command as Devices
 from store.models import Device, Report
 from store.presence import Visit, take
 from store.rows import DeviceKey
@@ -33,6 +34,15 @@ def run(*words: str, capsys: pytest.CaptureFixture[str] | None = None) -> str:
 
 def run_json(*words: str) -> Any:
     return json.loads(run(*words, "--json"))
+
+
+def test_the_help_is_of_the_command_as_it_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        Devices().create_parser("django", "devices").parse_args(["--help"])
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: iotgw devices ")
+    assert "--json" in shown
+    assert "--settings" not in shown
 
 
 def test_devices_lists_devices_and_how_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
