@@ -29,7 +29,7 @@ demo: $(BIN)/iotgw ## ten simulated devices for half a minute against a running 
 	$(BIN)/iotgw verify --ledger var/demo.jsonl
 
 test: $(VENV)/dev lint ## set up, then lint and all tests; says what it left out for want of a server
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 
 test-kill: $(VENV)/dev ## the minute-long runs in which worker, gateway and Redis are killed
 	$(BIN)/python -m pytest tests/test_promise.py tests/test_simulators.py tests/test_media.py -m slow

@@ -21,12 +21,14 @@ from tasks.consumer import redis_warning
 from tasks.contract import (
     DEAD,
     DEFAULT_QUEUE,
+    EXPORT_TASK,
     INGEST_TASK,
     MOST_DEAD,
     MOST_DELIVERIES,
     QUEUES,
     REPLY_FIELD,
     SUMMARY_TASK,
+    UPKEEP_TASK,
     call_id,
     mailbox,
     unpack_reply,
@@ -205,8 +207,10 @@ def test_every_task_has_its_time_limits_takes_no_pickle_and_is_acked_late() -> N
     app.loader.import_default_modules()
     ours = {name: task for name, task in app.tasks.items() if name.startswith("tasks.")}
     assert len(ours) >= 6
+    # Of these, a copy that is given out meanwhile finds somebody at it.
+    long = {EXPORT_TASK, UPKEEP_TASK}
     for name, task in ours.items():
-        assert 0 < task.soft_time_limit < task.time_limit <= 600, name
+        assert 0 < task.soft_time_limit < task.time_limit <= (1_860 if name in long else 600), name
         assert task.acks_late, name
         assert task.max_retries == 2, name
     assert app.conf.accept_content == ["msgpack"]

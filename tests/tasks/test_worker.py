@@ -23,6 +23,7 @@ from tasks.contract import (
     INGEST_QUEUE,
     INGEST_TASK,
     RECEIPT_FIELD,
+    RULES_TASK,
     IngestMessage,
     celery_configuration,
     copy_options,
@@ -49,6 +50,9 @@ class Sender:
     def send(self, batch: str, *messages: object, **options: Any) -> None:
         payload = {"batch": batch, "gateway": "gw", "messages": messages}
         self._app.send_task(INGEST_TASK, kwargs=payload, producer=self._producer, **options)
+
+    def ask(self, task: str) -> None:
+        self._app.send_task(task, producer=self._producer)
 
 
 @pytest.fixture
@@ -119,7 +123,8 @@ def test_a_worker_s_reports_are_held_against_rules_and_silent_devices_are_looked
     worker = start_worker()
     worker.wait_until(lambda: set(receipts(mailbox_client)) == {"b1"}, "the batch is stored")
     assert Alarm.objects.get(kind="rule:here").device.protocol == "jt808"
-    worker.wait_until(Alarm.objects.filter(kind="rule:silent", is_ongoing=True).exists, "the worker's turn has come")
+    sender.ask(RULES_TASK)
+    worker.wait_until(Alarm.objects.filter(kind="rule:silent", is_ongoing=True).exists, "the silent device is found")
     assert worker.stop() == 0
     assert " error " not in worker.output().lower()
 

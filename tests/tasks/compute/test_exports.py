@@ -70,22 +70,23 @@ def test_its_progress_and_its_result_are_told_by_its_task_s_id(
 ) -> None:
     monkeypatch.setattr(exports, "settings", exports.settings.model_copy(update={"media_folder": tmp_path / "media"}))
     store("1", "2", reports=ROWS)
-    row, running = start(format=ExportFormat(format)), run_worker()
+    row = start(format=ExportFormat(format))
     asked: AsyncResult[Any] = AsyncResult(str(row.task_id), app=asker)
     assert asked.state == "PENDING"
-    told: list[float] = []
-
-    def is_over() -> bool:
-        state, info = asked.state, asked.info
-        if state == "PROGRESS":
-            assert info["expected"] == 2 * ROWS
-            told.append(info["percent"])
-        return state == "SUCCESS"
-
-    running.wait_until(is_over, "the export is told to be done")
+    with asker.backend.client.pubsub() as words:
+        words.subscribe(asker.backend.get_key_for_task(row.task_id))
+        assert words.get_message(timeout=10)["type"] == "subscribe"
+        running = run_worker()
+        running.wait_until(lambda: asked.state == "SUCCESS", "the export is told to be done")
+        told = []
+        while word := words.get_message(timeout=1):
+            told.append(asker.backend.decode_result(word["data"]))
     assert ended(row)
-    assert told == sorted(told)
-    assert len(set(told)) > 2
+    assert [word["status"] for word in told] == ["PROGRESS"] * (len(told) - 1) + ["SUCCESS"]
+    assert {word["result"]["expected"] for word in told[:-1]} == {2 * ROWS}
+    percents = [word["result"]["percent"] for word in told[:-1]]
+    assert percents == sorted(percents)
+    assert len(set(percents)) > 2
     assert asked.result == {"export": row.id, "rows": 2 * ROWS, "bytes": row.bytes, "sha256": row.sha256, "name": row.name}
     if format == "csv":
         assert len(lines(row, exports.folder())) == 2 * ROWS + 1

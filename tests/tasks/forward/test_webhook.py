@@ -124,22 +124,21 @@ def test_410_says_that_it_is_gone(hooks: Callable[..., Hook], webhook: Callable[
 
 
 @pytest.mark.parametrize(
-    ("asked", "least", "most"),
-    [
-        ("120", 120, 120),
-        (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3_000, 3_600),
-        ("9" * 400, 999_999_999, 999_999_999),
-        ("soon", 0, 0),
-        ("-5", 0, 0),
-    ],
-    ids=["seconds", "a date", "too long", "a word", "less than none"],
+    ("asked", "seconds"),
+    [("120", 120), ("9" * 400, 999_999_999), ("soon", 0), ("-5", 0)],
+    ids=["seconds", "too long", "a word", "less than none"],
 )
-def test_retry_after_is_understood(
-    hooks: Callable[..., Hook], webhook: Callable[..., Webhook], asked: str, least: int, most: int
-) -> None:
+def test_retry_after_is_understood(hooks: Callable[..., Hook], webhook: Callable[..., Webhook], asked: str, seconds: int) -> None:
     with pytest.raises(TryAgainError) as raised:
         webhook(hooks(Reply(429, {"Retry-After": asked})).url).send(NOTICES)
-    assert least <= raised.value.after_seconds <= most
+    assert raised.value.after_seconds == seconds
+
+
+def test_a_date_to_retry_after_is_understood(hooks: Callable[..., Hook], webhook: Callable[..., Webhook]) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    with pytest.raises(TryAgainError) as raised:
+        webhook(hooks(Reply(429, {"Retry-After": date})).url).send(NOTICES)
+    assert 3_000 <= raised.value.after_seconds <= 3_600
 
 
 def test_a_redirect_is_not_followed(hooks: Callable[..., Hook], webhook: Callable[..., Webhook]) -> None:
