@@ -11,11 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
+CRY_SECONDS = 1.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -102,9 +104,17 @@ class Child:
             try:
                 self.process.wait(seconds)
             except subprocess.TimeoutExpired:
+                self._cry()
                 self.kill()
         self._kill_group()
         return self.process.wait()
+
+    def _cry(self) -> None:
+        """Show where it is: a worker of Celery tells by this signal what each of its threads is at, others end."""
+        self.process.send_signal(signal.SIGUSR1)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(CRY_SECONDS)
+        print(f"{self.log.name}: did not stop\n{self.output()[-8000:]}")
 
     def kill(self) -> None:
         """End it and all that it started as a power cut would."""
