@@ -127,6 +127,11 @@ def start_worker() -> Child:
     return Child([sys.executable, *words, *options], Path(_FOLDER.name) / "worker.log", _environment())
 
 
+def start_beat() -> Child:
+    """Who asks for what nobody has sent, as is so here, within 15 s."""
+    return Child([sys.executable, "-m", "celery", "-A", "tasks", "beat"], Path(_FOLDER.name) / "beat.log", _environment())
+
+
 def peak_bytes(worker: Child) -> int:
     """The most that the processes which work have held."""
     peaks = [0]
@@ -229,6 +234,7 @@ def main() -> None:
 def measure(rows: int, sheet_rows: int, asker: Celery) -> list[str]:
     """What is not as it should be."""
     folder, worker, wrong = Path(_FOLDER.name) / "media/exports", start_worker(), list[str]()
+    beat = start_beat()
     try:
         row = start(ExportFormat.CSV)
         run = follow(row, worker, asker)
@@ -249,6 +255,7 @@ def measure(rows: int, sheet_rows: int, asker: Celery) -> list[str]:
         return wrong
     finally:
         worker.stop()
+        beat.stop()
 
 
 def faults(what: str, run: Run, found: tuple[int, int], wanted: int) -> list[str]:
