@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 READY_SECONDS = 60.0
-STOP_SECONDS = 20.0
+STOP_SECONDS = 50.0
+"""Longer than a process of a worker waits, when it ends, for its results to be taken: after others were killed that may be its
+full 30 s (billiard's GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT), for one that nobody waits for any more."""
 CRY_SECONDS = 1.0
 PR_SET_PDEATHSIG = 1
 
