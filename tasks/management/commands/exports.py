@@ -16,10 +16,11 @@ from store.exports import requests
 from store.exports.errors import ExportError
 from store.exports.requests import Wanted
 from store.exports.sources import SOURCES
+from store.management.arguments import add_action, add_json
 from store.management.data_command import command_line_actor, json_line
 from store.models import BackgroundState, Export, ExportFormat
 from tasks.compute.exports import folder, send
-from tasks.management.background_command import BackgroundCommand, add_action, add_json
+from tasks.management.background_command import BackgroundCommand
 
 COLUMNS = ("number", "source", "format", "scope", "state", "progress", "done", "expected", "bytes", "name", "expires_at", "by")
 _FIELDS = (

@@ -8,13 +8,14 @@ from django.core.management.base import CommandError, CommandParser
 
 from protocols.registry import registered
 from settings.load import load
-from store import background, queries, redecoding
-from store.management.commands.events import moment
+from store import background, redecoding
+from store.management.arguments import add_action, add_json, moment
 from store.management.data_command import command_line_actor, json_line
-from store.models import Device, Redecoding, RedecodingSource
+from store.management.device_arguments import found_device
+from store.models import Redecoding, RedecodingSource
 from store.redecoding import OpenError, Scope
 from tasks.compute.redecode import send
-from tasks.management.background_command import BackgroundCommand, add_action, add_json
+from tasks.management.background_command import BackgroundCommand
 
 COLUMNS = (
     "number", "protocol", "device", "source", "dry_run", "state", "progress",
@@ -116,11 +117,7 @@ def _scope(options: dict[str, Any]) -> Scope:
         raise CommandError(f"there is no protocol {protocol}: use one of {', '.join(sorted(known))}")
     if since and until and since >= until:
         raise CommandError("--from is not before --to")
-    device: Device | None = None
-    if options["device"] is not None:
-        device = queries.device(protocol, options["device"])
-        if device is None:
-            raise CommandError(f"there is no device {protocol} {options['device']}: list them with devices")
+    device = None if options["device"] is None else found_device(protocol, options["device"])
     source = RedecodingSource.BOTH
     if options["reports"]:
         source = RedecodingSource.REPORTS
