@@ -16,7 +16,9 @@ from store.management.data_command import DataCommand, command_line_actor, json_
 from store.management.device_arguments import found_device
 from store.models import Phase, Rule
 from store.rules import changes, trial
-from store.rules.declaration import MOST_BYTES, RuleDeclaration, RuleError, read_rules
+from store.rules.declaration import RuleDeclaration
+from store.rules.errors import RuleError
+from store.rules.reading import MOST_BYTES, read_rules
 from store.rules.rulebook import MOST_STANDINGS, KnownRules, compile_row, declaration_of
 from store.rules.trial import Looked, Opening, Span
 
