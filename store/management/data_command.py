@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from getpass import getuser
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -86,6 +88,20 @@ def console() -> Console:
 def progress_bar() -> Progress:
     """On standard error, so that it is in no file, and only where somebody looks at it."""
     return Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+
+@contextmanager
+def new_file(path: Path | None) -> Iterator[None]:
+    """While a new file is written: what is there already stays. None is standard output.
+
+    Raises: CommandError
+    """
+    try:
+        yield
+    except FileExistsError as error:
+        raise CommandError(f"{path} is there already: give another name") from error
+    except OSError as error:
+        raise CommandError(f"{error.filename or path}: {error.strerror}") from error
 
 
 def cell(value: Any) -> Text:

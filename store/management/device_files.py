@@ -11,7 +11,7 @@ from store.audit import Actor
 from store.fleet import Wanted
 from store.groups import GroupError
 from store.imports import BadLine, ImportFileError, Line, Writable
-from store.management.data_command import cell, json_line, progress_bar
+from store.management.data_command import cell, json_line, new_file, progress_bar
 
 BAD_LINES_SHOWN = 100
 
@@ -61,20 +61,15 @@ def export_file(path: Path | None, wanted: Wanted, out: Writable) -> None:
 
     Raises: CommandError
     """
-    try:
-        with progress_bar() as progress:
-            task = progress.add_task("devices", total=None)
-            if path is None:
-                for count in imports.export(wanted, out):
-                    progress.advance(task, count)
-                return
-            with path.open("x", encoding="utf-8", newline="") as file:
-                for count in imports.export(wanted, file):
-                    progress.advance(task, count)
-    except FileExistsError as error:
-        raise CommandError(f"{path} is there already: give another name") from error
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}") from error
+    with new_file(path), progress_bar() as progress:
+        task = progress.add_task("devices", total=None)
+        if path is None:
+            for count in imports.export(wanted, out):
+                progress.advance(task, count)
+            return
+        with path.open("x", encoding="utf-8", newline="") as file:
+            for count in imports.export(wanted, file):
+                progress.advance(task, count)
 
 
 def _without(missing: set[str], lines: list[Line], bad: list[BadLine]) -> tuple[list[Line], list[BadLine]]:

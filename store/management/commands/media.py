@@ -10,7 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 from settings.load import load
 from store import queries
 from store.management.arguments import add_limit, row_id
-from store.management.data_command import DataCommand
+from store.management.data_command import DataCommand, new_file
 from store.management.device_arguments import add_device, named
 from store.media.folder import MediaFolder
 from store.models import Media
@@ -53,13 +53,8 @@ class Command(DataCommand):
         if not media.sha256:
             raise CommandError(f"file {id} is {media.state} ({media.reason or 'not all of it has come'}): there is nothing to copy")
         source = MediaFolder(load().effective_media_folder).path(media.sha256, media.extension)
-        try:
-            with source.open("rb") as found, path.open("xb") as copy:
-                shutil.copyfileobj(found, copy)
-        except FileExistsError as error:
-            raise CommandError(f"{path} is there already: give another name") from error
-        except OSError as error:
-            raise CommandError(f"{error.filename or path}: {error.strerror}") from error
+        with new_file(path), source.open("rb") as found, path.open("xb") as copy:
+            shutil.copyfileobj(found, copy)
         self.stdout.write(f"{media.content_type}, {media.received_bytes} bytes")
 
 

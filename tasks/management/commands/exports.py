@@ -17,7 +17,7 @@ from store.exports.errors import ExportError
 from store.exports.requests import Wanted
 from store.exports.sources import SOURCES
 from store.management.arguments import add_action, add_json
-from store.management.data_command import command_line_actor, json_line
+from store.management.data_command import command_line_actor, json_line, new_file
 from store.models import BackgroundState, Export, ExportFormat
 from tasks.compute.exports import folder, send
 from tasks.management.background_command import BackgroundCommand
@@ -104,16 +104,11 @@ class Command(BackgroundCommand):
 
     def _fetch(self, row: Export, file: Path) -> None:
         source = _file_of(row)
-        try:
-            with source.open("rb") as found, file.open("xb") as copy:
-                digest = hashlib.sha256()
-                while block := found.read(_COPY_BYTES):
-                    digest.update(block)
-                    copy.write(block)
-        except FileExistsError as error:
-            raise CommandError(f"{file} is there already: give another name") from error
-        except OSError as error:
-            raise CommandError(f"{error.filename or file}: {error.strerror}") from error
+        with new_file(file), source.open("rb") as found, file.open("xb") as copy:
+            digest = hashlib.sha256()
+            while block := found.read(_COPY_BYTES):
+                digest.update(block)
+                copy.write(block)
         if digest.hexdigest() != row.sha256:
             raise CommandError(f"{file} is not what was written, its SHA-256 is {digest.hexdigest()}: start the export again")
         requests.fetched(row, command_line_actor())
