@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 
 from django.core.management.base import CommandError, CommandParser
 
+from store import background
 from store.management.arguments import add_action, add_limit, row_id
-from store.management.data_command import DataCommand, progress_bar
+from store.management.data_command import DataCommand, command_line_actor, json_line, progress_bar
 from store.models import Background
 
 FOLLOW_SECONDS = 1.0
@@ -44,6 +46,25 @@ class BackgroundCommand(DataCommand):
         row = requests._default_manager.filter(id=number).first()
         if row is None:
             raise CommandError(f"there is no {self.request} {number}: list them with {self.name} list")
+        return row
+
+    def tell_start(self, row: Background, shown: dict[str, Any], is_sent: bool, is_json: bool, size: str = "") -> None:
+        if is_json:
+            self.stdout.write(json_line(shown))
+            return
+        self.stdout.write(f"started {row}{size}: follow it with {self.name} show {row.pk} --follow")
+        if not is_sent:
+            self.stdout.write("The broker is away: it begins when workers have it again.")
+
+    def cancel(self, requests: type[B], number: int, action: str) -> B:
+        """The one that is cancelled; ``action`` is what the audit calls it.
+
+        Raises: CommandError
+        """
+        row = self.find(requests, number)
+        if not background.cancel(requests, number, datetime.now(UTC), command_line_actor(), action):
+            row.refresh_from_db()
+            raise CommandError(f"{row} is {row.state} already")
         return row
 
     def follow(self, row: B) -> B:

@@ -15,7 +15,7 @@ from store import deliveries, files, queries
 from store.json_text import plain_text
 from store.management.arguments import add_action, add_json, add_limit, row_count, row_id
 from store.management.data_command import DataCommand, command_line_actor, login_name
-from store.management.device_arguments import add_device
+from store.management.device_arguments import add_device, named
 from store.media.filing import NoRoomError, Room
 from store.media.folder import MediaFolder
 from store.models import HANDLER_LENGTH, Delivery, Device, File
@@ -136,10 +136,6 @@ def _rows(limit: int) -> Iterator[dict[str, Any]]:
 def _delivery_rows(found: Iterable[Delivery]) -> Iterator[dict[str, Any]]:
     for delivery in found:
         row = {field: getattr(delivery, field) for field in _DELIVERY_FIELDS}
-        yield row | {
-            "number": delivery.file_id,
-            "protocol": delivery.device.protocol,
-            "identity": delivery.device.identity,
-            "size": delivery.file.size,
-            "progress": f"{100 * delivery.sent_bytes // delivery.file.size} %",
-        }
+        size = delivery.file.size
+        progress = {"size": size, "progress": f"{100 * delivery.sent_bytes // size} %"}
+        yield row | {"number": delivery.file_id} | named(delivery.device) | progress

@@ -13,7 +13,7 @@ from django.db.models import Count, Q
 
 from store.management.arguments import add_action, add_json, moment, row_count
 from store.management.data_command import DataCommand, command_line_actor, json_line, progress_bar
-from store.management.device_arguments import found_device
+from store.management.device_arguments import found_device, named
 from store.models import Phase, Rule
 from store.rules import changes, trial
 from store.rules.declaration import RuleDeclaration
@@ -195,9 +195,7 @@ def _rows() -> Iterator[dict[str, Any]]:
 
 def _opening_row(opening: Opening) -> dict[str, Any]:
     latitude, longitude = opening.place or (None, None)
-    return {
-        "protocol": opening.device.protocol,
-        "identity": opening.device.identity,
+    return named(opening.device) | {
         "begun_at": opening.begun_at,
         "ended_at": opening.ended_at,
         "seconds": None if opening.ended_at is None else round((opening.ended_at - opening.begun_at).total_seconds()),

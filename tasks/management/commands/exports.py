@@ -11,7 +11,6 @@ from django.core.management.base import CommandError, CommandParser
 
 from protocols.registry import registered
 from settings.load import load
-from store import background
 from store.exports import requests
 from store.exports.errors import ExportError
 from store.exports.requests import Wanted
@@ -71,12 +70,7 @@ class Command(BackgroundCommand):
         except ExportError as error:
             raise CommandError(str(error)) from error
         is_sent = send(row.id, row.steps, row.task_id)
-        if is_json:
-            self.stdout.write(json_line(_row(row)))
-            return
-        self.stdout.write(f"started {row}, {row.expected:,} rows: follow it with exports show {row.id} --follow")
-        if not is_sent:
-            self.stdout.write("The broker is away: it begins when workers have it again.")
+        self.tell_start(row, _row(row), is_sent, is_json, f", {row.expected:,} rows")
 
     def _show(self, row: Export, is_json: bool) -> None:
         shown = _row(row)
@@ -94,10 +88,7 @@ class Command(BackgroundCommand):
             )
 
     def _cancel(self, number: int) -> None:
-        row = self.find(Export, number)
-        if not background.cancel(Export, number, datetime.now(UTC), command_line_actor(), "export.cancel"):
-            row.refresh_from_db()
-            raise CommandError(f"{row} is {row.state} already")
+        row = self.cancel(Export, number, "export.cancel")
         # Whoever takes this step finds that it has ended, and removes what there is of it.
         send(row.id, row.steps, row.task_id)
         self.stdout.write(f"cancelled {row}; nothing of it is kept")

@@ -13,6 +13,7 @@ from store import quarantine, quarantinereports, queries
 from store.json_text import plain_text
 from store.management.arguments import MOST_ROWS, add_json, add_limit
 from store.management.data_command import DataCommand, command_line_actor, json_line, login_name
+from store.management.device_arguments import named
 from store.models import DISCARDER_LENGTH, REASON_LENGTH, Quarantine, QuarantineGroup, QuarantineReport
 from store.quarantine import GroupCount
 
@@ -94,12 +95,7 @@ def _group(id: int) -> QuarantineGroup:
 def _rows(messages: Iterable[Quarantine]) -> Iterator[dict[str, Any]]:
     for message in messages:
         row = {field: getattr(message, field) for field in _FIELDS}
-        yield row | {
-            "group": message.group_id,
-            "protocol": message.device.protocol,
-            "identity": message.device.identity,
-            "bytes": len(message.body),
-        }
+        yield row | {"group": message.group_id} | named(message.device) | {"bytes": len(message.body)}
 
 
 def _group_rows(counts: Iterable[GroupCount], protocols: Mapping[str, DeviceProtocol]) -> Iterator[dict[str, Any]]:

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from protocols.registry import registered
 from settings.load import load
-from store import background, redecoding
+from store import redecoding
 from store.management.arguments import add_action, add_json, moment
 from store.management.data_command import command_line_actor, json_line
 from store.management.device_arguments import found_device
@@ -82,12 +81,7 @@ class Command(BackgroundCommand):
         except OpenError as error:
             raise CommandError(f"{error}: wait until it ends, or end it with redecode cancel {error.other.id}") from error
         is_sent = send(row.id, row.steps)
-        if is_json:
-            self.stdout.write(json_line(_row(row)))
-            return
-        self.stdout.write(f"started {row}: follow it with redecode show {row.id} --follow")
-        if not is_sent:
-            self.stdout.write("The broker is away: it begins when workers have it again.")
+        self.tell_start(row, _row(row), is_sent, is_json)
 
     def _show(self, row: Redecoding, is_json: bool) -> None:
         shown = _row(row)
@@ -102,10 +96,7 @@ class Command(BackgroundCommand):
             self.stdout.write(f"{getattr(row, field):>12,}  {text}")
 
     def _cancel(self, number: int) -> None:
-        row = self.find(Redecoding, number)
-        if not background.cancel(Redecoding, number, datetime.now(UTC), command_line_actor(), "redecode.cancel"):
-            row.refresh_from_db()
-            raise CommandError(f"{row} is {row.state} already")
+        row = self.cancel(Redecoding, number, "redecode.cancel")
         self.stdout.write(f"cancelled {row}; what it has changed stays so")
 
 
