@@ -32,7 +32,7 @@ from store.channels import KnownChannels
 from store.database import database
 from store.models import Alarm, Event, RuleState
 from store.rules import changes
-from store.rules.declaration import declared
+from store.rules.reading import declared
 from store.rules.rulebook import KnownRules
 from tasks.celery import collect_seldom
 from tasks.channels import described

@@ -48,7 +48,6 @@ MOST_BEGUN = 64
 """Copies of a batch that are noted at once. So many at work would be the fleet's workers, all at one batch."""
 
 LOST = DecodeError("worker-lost", "", "a worker ended while it decoded this message")
-SLOW = DecodeError("time-limit", "", f"it was not decoded in {MESSAGE_SECONDS:g} s")
 NOT_TRIED = DecodeError("not-tried", "", "workers ended with its batch, or others in it took too long: it was not decoded")
 
 Decode = Callable[[IngestMessage], Incoming]
@@ -88,6 +87,11 @@ _NOWHERE = "redis.call('HDEL', KEYS[1], 'at:' .. ARGV[1])"
 _END = "redis.call('HDEL', KEYS[1], 'begun:' .. ARGV[1], 'at:' .. ARGV[1])"
 _STORED = "redis.call('DEL', KEYS[1]) redis.call('HDEL', ARGV[1], ARGV[2])"
 _ENDED = _LOST + "lost(ARGV[1]) redis.call('EXPIRE', key, ARGV[2])"
+
+
+def too_slow(seconds: float) -> DecodeError:
+    """Why a message was not decoded that had so long."""
+    return DecodeError("time-limit", "", f"it was not decoded in {seconds:g} s")
 
 
 class Trial(NamedTuple):
@@ -139,7 +143,7 @@ class Trial(NamedTuple):
                     with time_limit(MESSAGE_SECONDS):
                         incoming = decode(row)
                 except TooLongError:
-                    incoming = undecoded(row, SLOW)
+                    incoming = undecoded(row, too_slow(MESSAGE_SECONDS))
                 yield incoming
         if self.notes is not None:
             self.notes.nowhere()

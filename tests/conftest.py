@@ -21,6 +21,9 @@ import pytest
 
 for _name in [name for name in os.environ if name.startswith("IOTGW_") and not name.startswith("IOTGW_TEST_")]:
     del os.environ[_name]
+# Tests start hundreds of processes of the house, and each would compile all of it again; so would pytest every test, every time.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 _FOLDER = Path(tempfile.mkdtemp(prefix="iotgw-test-"))
 # A folder without settings file or data: a developer's own must not reach the tests.
 os.environ |= {"DJANGO_SETTINGS_MODULE": "store.settings", "IOTGW_VAR": str(_FOLDER / "var")}

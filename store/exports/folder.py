@@ -20,9 +20,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from store.disk import FILE_MODE, FOLDER_MODE, sync
 from store.exports.errors import ExportError
 
-FILE_MODE, FOLDER_MODE = 0o640, 0o750
 _WORK = "work-"
 _CHECK_BYTES = 1 << 20
 _LOOK_SECONDS = 0.5
@@ -88,7 +88,7 @@ class Workplace:
                 os.fchmod(file.fileno(), FILE_MODE)
                 os.fsync(file.fileno())
             os.replace(made, target)
-            _sync(target.parent)
+            sync(target.parent)
         return size, digest
 
     def take_back(self, target: Path) -> None:
@@ -205,11 +205,3 @@ def _told() -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ExportError("the disk is full: make room, and start it again") from error
         raise ExportError(f"the folder of exports cannot be written: {error.strerror or error}") from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

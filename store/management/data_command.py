@@ -1,25 +1,27 @@
-"""What the data commands share: tables for people, JSON for scripts, errors in one line."""
+"""What the data commands share: tables and bars for people, JSON for scripts, errors in one line."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from getpass import getuser
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
 from store.audit import Actor
 
 WIDTH_WITHOUT_TERMINAL = 200
-MOST_ROWS = 100_000
 _DJANGOS_OWN = {"--version", "--verbosity", "--settings", "--pythonpath", "--traceback", "--no-color", "--force-color"}
 """Options that would hide ours in the help."""
 
@@ -83,6 +85,25 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
 
 
+def progress_bar() -> Progress:
+    """On standard error, so that it is in no file, and only where somebody looks at it."""
+    return Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+
+@contextmanager
+def new_file(path: Path | None) -> Iterator[None]:
+    """While a new file is written: what is there already stays. None is standard output.
+
+    Raises: CommandError
+    """
+    try:
+        yield
+    except FileExistsError as error:
+        raise CommandError(f"{path} is there already: give another name") from error
+    except OSError as error:
+        raise CommandError(f"{error.filename or path}: {error.strerror}") from error
+
+
 def cell(value: Any) -> Text:
     """A value as text to look at. What came from a device can neither colour the terminal nor command it."""
     if value is None:
@@ -100,14 +121,3 @@ def json_line(value: Any) -> str:
 
 def _json_value(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else bytes(value).hex()
-
-
-def row_count(text: str) -> int:
-    """How many rows are asked for, as an argument's type."""
-    count = int(text)
-    if not 1 <= count <= MOST_ROWS:
-        raise ValueError
-    return count
-
-
-row_count.__name__ = f"number from 1 to {MOST_ROWS}"

@@ -8,7 +8,6 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from store.days import FIRST_DAY, LAST_DAY
-from store.models import Device
 
 
 def add_day_arguments(parser: CommandParser) -> None:
@@ -34,12 +33,6 @@ def given_days(options: dict[str, Any]) -> tuple[date, date] | None:
     if first > last:
         raise CommandError(f"--from {first} is behind --to {last}")
     return first, last
-
-
-def check_device(identity: str | None) -> None:
-    """Raises: CommandError if it is the name of none."""
-    if identity is not None and not Device.objects.filter(identity=identity).exists():
-        raise CommandError(f"there is no device {identity}: list them with devices")
 
 
 def day(text: str) -> date:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from django.core.management.base import CommandError
-from rich.console import Console
-from rich.progress import Progress
 
 from store import groups, imports
 from store.audit import Actor
 from store.fleet import Wanted
 from store.groups import GroupError
 from store.imports import BadLine, ImportFileError, Line, Writable
-from store.management.data_command import cell, json_line
+from store.management.data_command import cell, json_line, new_file, progress_bar
 
 BAD_LINES_SHOWN = 100
 
@@ -36,7 +31,7 @@ def import_file(path: Path, actor: Actor, out: Writable, *, is_dry: bool, makes_
                 groups.ensure(sorted(missing), actor, note)
         else:
             lines, bad = _without(missing, lines, bad)
-        with _progress() as progress:
+        with progress_bar() as progress:
             task = progress.add_task("devices", total=len(lines))
             loaded = imports.load(lines, actor, note, is_dry=is_dry, advance=lambda count: progress.advance(task, count))
     except OSError as error:
@@ -66,20 +61,15 @@ def export_file(path: Path | None, wanted: Wanted, out: Writable) -> None:
 
     Raises: CommandError
     """
-    try:
-        with _progress() as progress:
-            task = progress.add_task("devices", total=None)
-            if path is None:
-                for count in imports.export(wanted, out):
-                    progress.advance(task, count)
-                return
-            with path.open("x", encoding="utf-8", newline="") as file:
-                for count in imports.export(wanted, file):
-                    progress.advance(task, count)
-    except FileExistsError as error:
-        raise CommandError(f"{path} is there already: give another name") from error
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}") from error
+    with new_file(path), progress_bar() as progress:
+        task = progress.add_task("devices", total=None)
+        if path is None:
+            for count in imports.export(wanted, out):
+                progress.advance(task, count)
+            return
+        with path.open("x", encoding="utf-8", newline="") as file:
+            for count in imports.export(wanted, file):
+                progress.advance(task, count)
 
 
 def _without(missing: set[str], lines: list[Line], bad: list[BadLine]) -> tuple[list[Line], list[BadLine]]:
@@ -87,9 +77,3 @@ def _without(missing: set[str], lines: list[Line], bad: list[BadLine]) -> tuple[
         BadLine(line.number, f"there is no group {line.group}, see --make-groups") for line in lines if line.group in missing
     ]
     return [line for line in lines if line.group not in missing], sorted([*bad, *homeless])
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        yield progress

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from PIL import Image
 
-FILE_MODE, FOLDER_MODE = 0o640, 0o750
+from store.disk import FILE_MODE, FOLDER_MODE, sync
+
 LEFT_BEHIND_SECONDS = 3600
 """An unfinished file that nobody has written to for so long is of a worker that was killed."""
 
@@ -68,10 +69,10 @@ class MediaFolder:
     def put(self, unfinished: Path, target: Path) -> None:
         """Bring a written file to its place, in one step, and onto the disk. One that is there already is the same."""
         os.chmod(unfinished, FILE_MODE)
-        _sync(unfinished)
+        sync(unfinished)
         self._make(target.parent)
         os.replace(unfinished, target)
-        _sync(target.parent)
+        sync(target.parent)
 
     def put_thumbnail(self, thumbnail: Image.Image, sha256: str) -> None:
         with self.unfinished() as path:
@@ -117,12 +118,4 @@ class MediaFolder:
         self._make(folder.parent)
         with suppress(FileExistsError):
             folder.mkdir(FOLDER_MODE)
-        _sync(folder.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(folder.parent)

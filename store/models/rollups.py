@@ -13,25 +13,22 @@ class ChannelSlot(models.Model):
     begins_at = models.DateTimeField()
     channels = models.JSONField(default=dict)
     """By name: how many readings, the least, the greatest, their sum, the last. True counts as 1, and false as 0."""
+    # The constraint of each table begins with the device, so that its index serves the foreign key too.
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="+", db_index=False)
 
     class Meta:
         abstract = True
 
     def __str__(self) -> str:
-        return f"from {self.begins_at:%Y-%m-%d %H:%M:%S} of device {self.device_id}"  # type: ignore[attr-defined]
+        return f"from {self.begins_at:%Y-%m-%d %H:%M:%S} of device {self.device_id}"
 
 
 class ChannelFiveMinutes(ChannelSlot):
-    # The constraint below begins with the device, so that its index serves the foreign key too.
-    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="+", db_index=False)
-
     class Meta:
         constraints = (models.UniqueConstraint(fields=["device", "begins_at"], name="channel_five_minutes_once"),)
 
 
 class ChannelHour(ChannelSlot):
-    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="+", db_index=False)
-
     class Meta:
         constraints = (models.UniqueConstraint(fields=["device", "begins_at"], name="channel_hour_once"),)
 

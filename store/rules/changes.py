@@ -21,7 +21,8 @@ from store.bulk import tables_of
 from store.groups import GroupError
 from store.members import rules_changed
 from store.models import Device, Rule, RuleState, State
-from store.rules.declaration import RuleDeclaration, RuleError
+from store.rules.declaration import RuleDeclaration
+from store.rules.errors import RuleError
 from store.rules.evaluation import gone, settle
 from store.rules.life import Standing
 from store.rules.rulebook import MOST_RULES, KnownRules, declaration_of, devices_of

@@ -1,43 +1,31 @@
-"""A rule as people write it: JSON that is checked, and faults that name the place in it.
+"""The shape of a rule as people write it, and all that is asked of one: fields, units, what goes with what.
 
-text ─▶ JSON, not too deep ─▶ RuleDeclaration ─▶ condition: a small tree of thresholds, fences, silence, all, any, not
-              └─────────────────┴─▶ RuleError: "when.all[1].value: give a number, or words in quotes"
+RuleDeclaration ─┬─ scope: all devices, or those of a group, a tag, a protocol, a list
+                 └─ when ─▶ Condition: a small tree of thresholds, fences, silence, all, any, not
+
+What does not fit is a ValueError. :mod:`store.rules.reading` makes rules of text, and says in people's words what is wrong.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from store.json_text import plain_text
 from store.models import ALARM_LENGTH, CHANNEL_LENGTH, IDENTITY_LENGTH, PROTOCOL_LENGTH, TAG_LENGTH
 from store.rows import ALARM_PREFIX
-from store.rules.geometry import Circle, Corridor, Fence, FenceError, Point, Polygon
+from store.rules.geometry import Circle, Corridor, Fence, Point, Polygon
 
 NAME_LENGTH = ALARM_LENGTH - len(ALARM_PREFIX)
-DEPTH = 6
 MOST_CONDITIONS = 32
 """Of one rule: what is longer nobody reads, and each report that it may concern pays for it."""
 MOST_POINTS = 200
 MOST_DEVICES = 1_000
 MOST_MINUTES = 60 * 24 * 366
 MOST_SECONDS = 60 * 60 * 24
-MOST_BYTES = 1 << 20
-"""Of a file of rules."""
-MOST_FAULTS = 5
-"""That are told at once."""
-_NESTING = 2 * DEPTH + 6
-"""Of brackets in a rule that is not too deep, and some more."""
-
-Numbers = tuple[float, ...]
-
-
-class RuleError(ValueError):
-    """No rule, or it cannot be done with this one, and why."""
 
 
 class Op(StrEnum):
@@ -173,13 +161,14 @@ class Not(_Part):
     negated: Condition = Field(alias="not")
 
 
-_TAGS = {"channel": "@1", "fence": "@2", "no_data_minutes": "@3", "all": "@4", "any": "@5", "not": "@6"}
+TAGS = {"channel": "@1", "fence": "@2", "no_data_minutes": "@3", "all": "@4", "any": "@5", "not": "@6"}
+"""By which the kinds of conditions are told apart. Pydantic puts them into the place of a fault; nobody writes them."""
 
 
 def _tag(value: Any) -> str | None:
     if isinstance(value, BaseModel):
         value = value.model_dump(by_alias=True, exclude_none=True)
-    return next((tag for key, tag in _TAGS.items() if isinstance(value, Mapping) and key in value), None)
+    return next((tag for key, tag in TAGS.items() if isinstance(value, Mapping) and key in value), None)
 
 
 _Tagged = (
@@ -192,7 +181,7 @@ _Tagged = (
 )
 Condition = Annotated[
     _Tagged,
-    Discriminator(_tag, custom_error_type="no_condition", custom_error_message=f"a condition has one of {', '.join(_TAGS)}"),
+    Discriminator(_tag, custom_error_type="no_condition", custom_error_message=f"a condition has one of {', '.join(TAGS)}"),
 ]
 
 
@@ -287,11 +276,12 @@ def _check_negated(condition: Any, is_negated: bool) -> None:
         case Not(negated=inner):
             _check_negated(inner, not is_negated)
         case _:
-            for part in _parts(condition):
+            for part in parts_of(condition):
                 _check_negated(part, is_negated)
 
 
-def _parts(condition: Any) -> Sequence[Any]:
+def parts_of(condition: Any) -> Sequence[Any]:
+    """Conditions that a condition is made of; none of a threshold, a fence or silence."""
     match condition:
         case All(all=parts) | AnyOf(any=parts):
             return parts
@@ -301,7 +291,7 @@ def _parts(condition: Any) -> Sequence[Any]:
 
 
 def _leaves(condition: Any) -> Iterator[Any]:
-    parts = _parts(condition)
+    parts = parts_of(condition)
     if not parts:
         yield condition
     for part in parts:
@@ -324,86 +314,3 @@ def _checked_places(places: list[list[float]]) -> list[list[float]]:
         if abs(place[0]) > 90 or abs(place[1]) > 180:
             raise ValueError(f"{which}[{place[0]:g}, {place[1]:g}] is not on the earth: give [latitude, longitude] in degrees")
     return places
-
-
-def read_rules(text: str) -> list[RuleDeclaration]:
-    """One rule, or a list of them.
-
-    Raises: RuleError
-    """
-    if len(text) > MOST_BYTES:
-        raise RuleError(f"longer than {MOST_BYTES:,} characters: rules are short")
-    try:
-        found = json.loads(text, parse_constant=_no_number)
-    except json.JSONDecodeError as error:
-        raise RuleError(f"no JSON: {error.msg} in line {error.lineno}, column {error.colno}") from error
-    except (RecursionError, ValueError) as error:
-        raise RuleError(f"no JSON: {error if isinstance(error, ValueError) else 'nested too deep'}") from error
-    if isinstance(found, list):
-        return [declared(each, f"[{number}].") for number, each in enumerate(found)]
-    return [declared(found)]
-
-
-def declared(told: Any, where: str = "") -> RuleDeclaration:
-    """A rule as JSON has it.
-
-    Raises: RuleError
-    """
-    if not isinstance(told, dict):
-        raise RuleError(f"{where}a rule is an object in braces, with name and when")
-    if _is_deeper(told, _NESTING):
-        raise RuleError(f"{where}when: nested deeper than {DEPTH} levels of all, any, not")
-    try:
-        rule = RuleDeclaration.model_validate(told)
-    except ValidationError as error:
-        raise RuleError(_told(error, where)) from None
-    if _depth(rule.when) > DEPTH:
-        raise RuleError(f"{where}when: nested deeper than {DEPTH} levels of all, any, not")
-    return rule
-
-
-def _depth(condition: Any) -> int:
-    return 1 + max(map(_depth, _parts(condition)), default=0)
-
-
-def _is_deeper(value: Any, depth: int) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return depth == 0 or any(_is_deeper(each, depth - 1) for each in inner)
-
-
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number")
-
-
-_WORDS = {"missing": "is missing", "extra_forbidden": "nothing is known by this name"}
-
-
-def _told(error: ValidationError, where: str) -> str:
-    faults = []
-    for fault in error.errors(include_url=False, include_input=False):
-        cause = fault.get("ctx", {}).get("error")
-        text = str(cause) if cause else _WORDS.get(fault["type"], fault["msg"])
-        faults.append(f"{where}{_path(fault['loc'])}: {text}" if fault["loc"] else f"{where}{text}")
-    more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
-    return "; ".join(faults[:MOST_FAULTS]) + more
-
-
-def _path(loc: Sequence[int | str]) -> str:
-    steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc if step not in _TAGS.values()]
-    return "".join(steps).removeprefix(".")
-
-
-__all__ = [
-    "All",
-    "AnyOf",
-    "FenceError",
-    "Geofence",
-    "Not",
-    "RuleDeclaration",
-    "RuleError",
-    "Silence",
-    "Threshold",
-    "declared",
-    "read_rules",
-    "silence_of",
-]

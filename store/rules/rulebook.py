@@ -21,8 +21,9 @@ from django.db.models import Q
 from store import groups
 from store.models import Device, Rule, RuleState, Tag
 from store.rows import ALARM_PREFIX
-from store.rules.declaration import RuleDeclaration, declared
+from store.rules.declaration import RuleDeclaration
 from store.rules.plans import RuleSet
+from store.rules.reading import declared
 from store.rules.truth import CompiledRule, compiled
 
 log = logging.getLogger(__name__)

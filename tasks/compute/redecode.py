@@ -33,7 +33,7 @@ from tasks.compute.suspects import MOST_ENDED, Suspects
 from tasks.contract import REDECODE_SWEEP_TASK, REDECODE_TASK
 from tasks.database import database
 from tasks.media import announce
-from tasks.poison import TooLongError, time_limit
+from tasks.poison import LOST, TooLongError, time_limit, too_slow
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,6 @@ SEARCH_SECONDS = 5.0
 """So long they are decoded one by one; the rest is left to the next step."""
 SWEEP_SECONDS = 15
 SILENCE = timedelta(seconds=10)
-_LOST = DecodeError("worker-lost", "", "a worker ended while it decoded this message")
-_SLOW = DecodeError("time-limit", "", f"it was not decoded in {MESSAGE_SECONDS:g} s")
 
 _LIMITS: dict[str, Any] = {"soft_time_limit": SOFT_TIME_LIMIT_SECONDS, "time_limit": TIME_LIMIT_SECONDS}
 _versions = versions()
@@ -215,13 +213,13 @@ class _Decoder:
 
     def _alone(self, row: _Row, message: Message | None) -> Incoming | None:
         if message is not None and row.id in self._suspects.culprits:
-            return self._incoming(row, message, Decoded([], _LOST))
+            return self._incoming(row, message, Decoded([], LOST))
         self._suspects.at(row.id)
         try:
             with time_limit(MESSAGE_SECONDS):
                 return self._decoded(row, message)
         except TooLongError:
-            return None if message is None else self._incoming(row, message, Decoded([], _SLOW))
+            return None if message is None else self._incoming(row, message, Decoded([], too_slow(MESSAGE_SECONDS)))
 
     def _decoded(self, row: _Row, message: Message | None) -> Incoming | None:
         if message is None:

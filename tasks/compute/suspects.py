@@ -3,6 +3,9 @@
 A step notes in Redis that it begins, and takes that back when it is over. Whoever has the row of the redecoding locked and finds
 the same step begun knows that a worker has ended with it. Then what is decoded is noted one by one, and where a worker ended is
 not decoded any more.
+
+A batch has other notes (:mod:`tasks.poison`): nothing is locked while it is decoded, so that its copies may be under way at several
+workers, each of which may be alive.
 """
 
 from __future__ import annotations

@@ -22,10 +22,12 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from tasks.forward.address import AddressForm
 from tasks.forward.credentials import AbsolutePath, secret_lines
 from tasks.forward.target import Notice, RefusedError, TargetKind, TryAgainError
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
+ADDRESS = AddressForm("address of a broker", PORTS, "mqtts://broker.example.com:8883")
 PARTS = ("protocol", "identity", "source", "kind")
 """What a topic may be made of."""
 MOST_IN_FLIGHT = 100
@@ -86,18 +88,11 @@ class MQTTOptions(BaseModel):
 
 def check_address(address: str) -> None:
     """Raises: ValueError"""
-    example = "give one such as mqtts://broker.example.com:8883"
-    try:
-        parts = urlsplit(address)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"{error}: {example}") from error
-    if parts.scheme not in PORTS or not parts.hostname or port == 0 or not address.isprintable():
-        raise ValueError(f"{address!r} is no address of a broker: {example}")
+    parts = ADDRESS.parts(address)
     if parts.username is not None:
-        raise ValueError(f"user and password do not belong into it, they are options: {example}")
+        raise ADDRESS.fault("user and password do not belong into it, they are options")
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError(f"there is nothing behind the port, the topic is an option: {example}")
+        raise ADDRESS.fault("there is nothing behind the port, the topic is an option")
 
 
 def topic_of(template: str, notice: Notice) -> str:

@@ -27,14 +27,15 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tasks.forward.address import AddressForm
 from tasks.forward.credentials import AbsolutePath, secret_lines
 from tasks.forward.target import GoneError, Notice, RefusedError, TargetKind, TryAgainError
 
+ADDRESS = AddressForm("URL of HTTP", ("http", "https"), "https://example.com/hooks/iotgw")
 SECRET_PREFIX = "whsec_"
 LEAST_SECRET_BYTES, MOST_SECRET_BYTES = 24, 64
 """As the standard has them."""
@@ -78,16 +79,11 @@ class WebhookOptions(BaseModel):
 
 def check_address(address: str) -> None:
     """Raises: ValueError"""
-    example = "give one such as https://example.com/hooks/iotgw"
-    try:
-        parts = urlsplit(address)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"{error}: {example}") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or not address.isprintable() or " " in address:
-        raise ValueError(f"{address!r} is no URL of HTTP: {example}")
+    parts = ADDRESS.parts(address)
+    if " " in address:
+        raise ADDRESS.other(address)
     if parts.username is not None or parts.fragment:
-        raise ValueError(f"a user, a password or a fragment does not belong into it, the signature says who sends: {example}")
+        raise ADDRESS.fault("a user, a password or a fragment does not belong into it, the signature says who sends")
 
 
 def secrets_of(lines: Iterable[str]) -> list[bytes]:

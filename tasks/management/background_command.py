@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from argparse import SUPPRESS
+from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 
 from django.core.management.base import CommandError, CommandParser
-from rich.console import Console
-from rich.progress import Progress
 
-from store.management.commands.media import row_id
-from store.management.data_command import DataCommand, row_count
+from store import background
+from store.management.arguments import add_action, add_limit, row_id
+from store.management.data_command import DataCommand, command_line_actor, json_line, progress_bar
 from store.models import Background
 
 FOLLOW_SECONDS = 1.0
@@ -30,7 +28,7 @@ class BackgroundCommand(DataCommand):
 
     def add_listing(self, actions: Any) -> CommandParser:
         parser = add_action(actions, "list", "List them, the newest first.")
-        parser.add_argument("--limit", type=row_count, default=50, help="so many at most (50)")
+        add_limit(parser)
         return parser
 
     def add_showing(self, actions: Any) -> CommandParser:
@@ -50,9 +48,28 @@ class BackgroundCommand(DataCommand):
             raise CommandError(f"there is no {self.request} {number}: list them with {self.name} list")
         return row
 
+    def tell_start(self, row: Background, shown: dict[str, Any], is_sent: bool, is_json: bool, size: str = "") -> None:
+        if is_json:
+            self.stdout.write(json_line(shown))
+            return
+        self.stdout.write(f"started {row}{size}: follow it with {self.name} show {row.pk} --follow")
+        if not is_sent:
+            self.stdout.write("The broker is away: it begins when workers have it again.")
+
+    def cancel(self, requests: type[B], number: int, action: str) -> B:
+        """The one that is cancelled; ``action`` is what the audit calls it.
+
+        Raises: CommandError
+        """
+        row = self.find(requests, number)
+        if not background.cancel(requests, number, datetime.now(UTC), command_line_actor(), action):
+            row.refresh_from_db()
+            raise CommandError(f"{row} is {row.state} already")
+        return row
+
     def follow(self, row: B) -> B:
         """As it is when it has ended, or when nobody wants to wait any more."""
-        with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        with progress_bar() as progress:
             bar = progress.add_task(str(row), total=100)
             try:
                 while row.is_open:
@@ -63,14 +80,3 @@ class BackgroundCommand(DataCommand):
             except KeyboardInterrupt:
                 progress.console.print(f"It goes on; {self.name} cancel ends it.")
         return row
-
-
-def add_action(actions: Any, name: str, text: str) -> CommandParser:
-    parser: CommandParser = actions.add_parser(name, help=text, description=text)
-    return parser
-
-
-def add_json(*parsers: CommandParser) -> None:
-    """Behind the word of an action as well as before it."""
-    for parser in parsers:
-        parser.add_argument("--json", action="store_true", dest="is_json", default=SUPPRESS, help="print JSON instead")

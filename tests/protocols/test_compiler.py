@@ -56,7 +56,7 @@ def test_captured_bodies_and_all_their_beginnings(name: str) -> None:
 
 @pytest.mark.parametrize("name", LAYOUTS)
 @given(st.lists(broken(), min_size=4, max_size=4))
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 def test_broken_bodies(name: str, given_bodies: list[bytes]) -> None:
     for body in given_bodies:
         assert not list(differences(LAYOUTS[name], body))

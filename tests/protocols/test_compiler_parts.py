@@ -172,7 +172,7 @@ VALUES = st.one_of(
 
 @pytest.mark.parametrize("name", PARTS)
 @given(st.lists(BYTES, min_size=3, max_size=3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_bytes(name: str, data: list[bytes]) -> None:
     for body in data:
         assert not list(differences(PARTS[name], body))

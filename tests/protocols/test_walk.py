@@ -84,7 +84,7 @@ def test_explanation_covers_a_good_frame_without_a_complaint(protocol: Any, fram
 @each_capture
 def test_explanation_covers_what_is_cut_or_damaged(protocol: Any, frame: bytes) -> None:
     random = Random(len(frame))
-    for at in range(0, len(frame), 1 + len(frame) // 100):
+    for at in range(0, len(frame), 1 + len(frame) // 40):
         cut = protocol.explain(frame[:at])
         check_cover(cut, cut.raw)
         assert cut.error

@@ -7,7 +7,9 @@ from django.core.management.base import CommandError, CommandParser
 
 from store import handling, queries
 from store.json_text import plain_text
-from store.management.data_command import DataCommand, command_line_actor, login_name, row_count
+from store.management.arguments import add_action, add_limit
+from store.management.data_command import DataCommand, command_line_actor, login_name
+from store.management.device_arguments import named
 from store.models import HANDLER_LENGTH, Alarm, AlarmReason
 
 COLUMNS = (
@@ -25,13 +27,13 @@ class Command(DataCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--limit", type=row_count, default=50, help="list so many at most (50)")
+        add_limit(parser, text="list so many at most")
         actions = parser.add_subparsers(dest="action", title="actions", metavar="ack | close")
         for action, text in (
             ("ack", "Acknowledge an open alarm: say that somebody looks after it."),
             ("close", "Close an alarm and say what it was. It is opened again when its device tells of it anew."),
         ):
-            subparser = actions.add_parser(action, help=text, description=text)
+            subparser = add_action(actions, action, text)
             subparser.add_argument("id", metavar="ID", type=int, help="as it is listed")
             subparser.add_argument("--note", default="", help="a word for others")
             subparser.add_argument("--by", default="", metavar="NAME", help="who does it; your login name by default")
@@ -63,9 +65,5 @@ class Command(DataCommand):
 def _rows(alarms: Iterable[Alarm]) -> Iterator[dict[str, Any]]:
     for alarm in alarms:
         row = {field: getattr(alarm, field) for field in _FIELDS}
-        yield row | {
-            "protocol": alarm.device.protocol,
-            "identity": alarm.device.identity,
-            "ongoing": "ongoing" if alarm.is_ongoing else "",
-            "again": "again" if alarm.reopenings else "",
-        }
+        shown = {"ongoing": "ongoing" if alarm.is_ongoing else "", "again": "again" if alarm.reopenings else ""}
+        yield row | named(alarm.device) | shown

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from store import audit
 from store.csv_text import guarded
-from store.management.data_command import DataCommand, json_line, row_count
+from store.management.arguments import moment, row_count
+from store.management.data_command import DataCommand, json_line
 from store.models import AuditEntry
 
 COLUMNS = ("at", "actor", "address", "action", "subject", "before", "after", "note")
@@ -52,15 +53,6 @@ def _csv_cell(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     return value if isinstance(value, str) else json_line(value)
-
-
-def moment(text: str) -> datetime:
-    """A time, as an argument's type."""
-    time = datetime.fromisoformat(text)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-moment.__name__ = "time"
 
 
 def _rows(entries: Iterable[AuditEntry]) -> Iterator[dict[str, Any]]:

@@ -7,10 +7,10 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from store import queries
 from store.channelsettings import ChannelError, change, channel
 from store.limits import Limits
 from store.management.data_command import DataCommand, command_line_actor
+from store.management.device_arguments import found_device
 from store.models import Device
 from store.readings import Reading, readings
 
@@ -47,9 +47,7 @@ class Command(DataCommand):
             raise CommandError(str(error)) from error
 
     def _handle(self, options: dict[str, Any]) -> None:
-        device = queries.device(options["protocol"], options["identity"])
-        if device is None:
-            raise CommandError(f"there is no device {options['protocol']} {options['identity']}: list them with devices")
+        device = found_device(options["protocol"], options["identity"])
         name = options["name"]
         changes = {field: options[field] for field in ("unit", "label", *Limits._fields, "place", "is_hidden")}
         changes = {field: None if value is _NONE else value for field, value in changes.items() if value is not None}

@@ -7,8 +7,10 @@ from django.core.management.base import CommandParser
 from django.db.models import QuerySet
 
 from store import summaries
-from store.management.data_command import DataCommand, row_count
-from store.management.day_arguments import add_day_arguments, check_device, given_days
+from store.management.arguments import add_limit
+from store.management.data_command import DataCommand
+from store.management.day_arguments import add_day_arguments, given_days
+from store.management.device_arguments import check_device, named
 from store.models import DaySummary
 
 COLUMNS = (
@@ -30,7 +32,7 @@ class Command(DataCommand):
         super().add_arguments(parser)
         add_day_arguments(parser)
         parser.add_argument("--channels", action="store_true", dest="has_channels", help="show their numeric channels instead")
-        parser.add_argument("--limit", type=row_count, default=50, help="so many days at most (50)")
+        add_limit(parser, text="so many days at most")
 
     def handle(self, *args: Any, **options: Any) -> None:
         identity = options["device"]
@@ -50,18 +52,14 @@ def _rows(days: Iterable[DaySummary]) -> Iterator[dict[str, Any]]:
         hours = {f"{name}_h": f"{getattr(day, name + '_seconds') / 3600:.2f}" for name in ("driving", "idle", "stopped", "online")}
         speeds = {"max_kmh": _rounded(day.max_speed_kmh), "mean_kmh": _rounded(day.mean_speed_kmh)}
         shown = {"reports": day.report_count, "km": _rounded(day.distance_km), "alarms": day.alarm_count, **hours, **speeds}
-        yield _named(day) | {field: getattr(day, field) for field in _FIELDS} | shown | {"day": day.day.isoformat()}
+        yield named(day.device) | {field: getattr(day, field) for field in _FIELDS} | shown | {"day": day.day.isoformat()}
 
 
 def _channel_rows(days: QuerySet[DaySummary]) -> Iterator[dict[str, Any]]:
     for day in days.prefetch_related("channels"):
         for channel in sorted(day.channels.all(), key=lambda channel: channel.name):
             figures = {field: getattr(channel, field) for field in _CHANNEL_FIELDS}
-            yield _named(day) | {"day": day.day.isoformat(), "channel": channel.name} | figures
-
-
-def _named(day: DaySummary) -> dict[str, Any]:
-    return {"protocol": day.device.protocol, "identity": day.device.identity}
+            yield named(day.device) | {"day": day.day.isoformat(), "channel": channel.name} | figures
 
 
 def _rounded(value: float | None) -> float | None:

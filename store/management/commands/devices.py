@@ -15,7 +15,8 @@ from store.devices import DeviceError
 from store.fleet import BadKeyError, Order, Page, Wanted
 from store.groups import GroupError
 from store.management import device_files
-from store.management.data_command import DataCommand, command_line_actor, row_count
+from store.management.arguments import add_action, row_count
+from store.management.data_command import DataCommand, command_line_actor
 from store.presence import standing
 
 COLUMNS = (
@@ -64,7 +65,7 @@ class Command(DataCommand):
             ("tag", "Mark a device with words, or take some away."),
             ("credential", "Give a device a new credential, which it must show where admission is by credential. Printed once."),
         ):
-            subparser = actions.add_parser(action, help=text, description=text)
+            subparser = add_action(actions, action, text)
             subparser.add_argument("protocol", metavar="PROTOCOL")
             subparser.add_argument("identity", metavar="IDENTITY", help="as the protocol gives it: see a listed device's")
             if action == "add":
@@ -91,7 +92,7 @@ class Command(DataCommand):
         subparser.add_argument("--dry-run", action="store_true", dest="is_dry", help="change nothing, say what would be done")
         subparser.add_argument("--make-groups", action="store_true", dest="makes_groups", help="make groups that are not there")
         text = "Write the listed devices as a CSV file for import, without credentials: devices --group North export FILE."
-        subparser = actions.add_parser("export", help=text, description=text)
+        subparser = add_action(actions, "export", text)
         subparser.add_argument("path", type=Path, nargs="?", metavar="FILE", help="a new one; standard output by default")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -13,8 +13,9 @@ from django.db.models import Count, Q
 from settings.load import load
 from store import deliveries, files, queries
 from store.json_text import plain_text
-from store.management.commands.media import row_id
-from store.management.data_command import DataCommand, command_line_actor, login_name, row_count
+from store.management.arguments import add_action, add_json, add_limit, row_count, row_id
+from store.management.data_command import DataCommand, command_line_actor, login_name
+from store.management.device_arguments import add_device, named
 from store.media.filing import NoRoomError, Room
 from store.media.folder import MediaFolder
 from store.models import HANDLER_LENGTH, Delivery, Device, File
@@ -29,26 +30,26 @@ class Command(DataCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--limit", type=row_count, default=50, help="list so many at most (50)")
+        add_limit(parser, text="list so many at most")
         actions = parser.add_subparsers(dest="action", title="actions", metavar="add | offer | deliveries | cancel | remove")
-        adding = _action(actions, "add", "Take a file in. Prints its number.")
+        adding = add_action(actions, "add", "Take a file in. Prints its number.")
         adding.add_argument("path", type=Path, metavar="FILE")
         adding.add_argument("--name", required=True, help="what it is for, as devices know it: firmware")
         adding.add_argument("--version", required=True, dest="file_version", help="as devices tell it")
         adding.add_argument("--maker", default="", help="of the devices, where a protocol tells them: JT/T 808, 5 characters")
-        offering = _action(actions, "offer", "Offer a file to devices; those that are away get it when they come.")
+        offering = add_action(actions, "offer", "Offer a file to devices; those that are away get it when they come.")
         offering.add_argument("number", type=row_id, metavar="NUMBER", help="of the file, as the list has it")
         offering.add_argument("protocol", metavar="PROTOCOL")
         offering.add_argument("identities", nargs="+", metavar="IDENTITY", help="of a device, as devices lists it")
-        listing = _action(actions, "deliveries", "List what was offered to devices, newest first, and how far it is.")
-        listing.add_argument("--device", metavar="IDENTITY", help="of this device only")
+        listing = add_action(actions, "deliveries", "List what was offered to devices, newest first, and how far it is.")
+        add_device(listing)
         listing.add_argument("--state", choices=Delivery.State.values, help="in this state only")
         # Behind the word as well as before it.
-        listing.add_argument("--json", action="store_true", dest="is_json", default=SUPPRESS, help="print JSON instead of a table")
+        add_json(listing)
         listing.add_argument("--limit", type=row_count, default=SUPPRESS, help="list so many at most (50)")
-        cancelling = _action(actions, "cancel", "End a delivery that has not ended.")
+        cancelling = add_action(actions, "cancel", "End a delivery that has not ended.")
         cancelling.add_argument("id", type=row_id, metavar="ID", help="of the delivery, as deliveries lists it")
-        removing = _action(actions, "remove", "Remove a file's bytes, and cancel what is open of it.")
+        removing = add_action(actions, "remove", "Remove a file's bytes, and cancel what is open of it.")
         removing.add_argument("number", type=row_id, metavar="NUMBER", help="of the file, as the list has it")
         for action in (adding, offering):
             action.add_argument("--by", default="", metavar="NAME", help="who does it; your login name by default")
@@ -110,11 +111,6 @@ class Command(DataCommand):
         self.stdout.write(f"removed {file}, cancelled {ended} deliveries")
 
 
-def _action(actions: Any, name: str, text: str) -> CommandParser:
-    parser: CommandParser = actions.add_parser(name, help=text, description=text)
-    return parser
-
-
 def _who(name: str) -> str:
     return plain_text(name or login_name())[:HANDLER_LENGTH]
 
@@ -140,10 +136,6 @@ def _rows(limit: int) -> Iterator[dict[str, Any]]:
 def _delivery_rows(found: Iterable[Delivery]) -> Iterator[dict[str, Any]]:
     for delivery in found:
         row = {field: getattr(delivery, field) for field in _DELIVERY_FIELDS}
-        yield row | {
-            "number": delivery.file_id,
-            "protocol": delivery.device.protocol,
-            "identity": delivery.device.identity,
-            "size": delivery.file.size,
-            "progress": f"{100 * delivery.sent_bytes // delivery.file.size} %",
-        }
+        size = delivery.file.size
+        progress = {"size": size, "progress": f"{100 * delivery.sent_bytes // size} %"}
+        yield row | {"number": delivery.file_id} | named(delivery.device) | progress

@@ -8,6 +8,7 @@ from rich.tree import Tree
 
 from store import groups
 from store.groups import SEPARATOR, Branch, GroupError
+from store.management.arguments import add_action
 from store.management.data_command import DataCommand, cell, command_line_actor, console
 
 
@@ -23,7 +24,7 @@ class Command(DataCommand):
             ("move", "Put a group, with all that is below it, into another."),
             ("remove", "Remove an empty group."),
         ):
-            subparser = actions.add_parser(action, help=text, description=text)
+            subparser = add_action(actions, action, text)
             subparser.add_argument("group", metavar="GROUP")
             if action == "rename":
                 subparser.add_argument("name", metavar="NAME")

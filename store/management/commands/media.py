@@ -9,7 +9,9 @@ from django.core.management.base import CommandError, CommandParser
 
 from settings.load import load
 from store import queries
-from store.management.data_command import DataCommand, row_count
+from store.management.arguments import add_limit, row_id
+from store.management.data_command import DataCommand, new_file
+from store.management.device_arguments import add_device, named
 from store.media.folder import MediaFolder
 from store.models import Media
 
@@ -25,9 +27,9 @@ class Command(DataCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--device", metavar="IDENTITY", help="of this device only")
+        add_device(parser)
         parser.add_argument("--state", choices=Media.State.values, help="in this state only")
-        parser.add_argument("--limit", type=row_count, default=50, help="so many at most (50)")
+        add_limit(parser)
         actions = parser.add_subparsers(dest="action", title="actions", metavar="get")
         text = "Copy a file out, under a name of your own."
         subparser = actions.add_parser("get", help=text, description=text)
@@ -51,32 +53,13 @@ class Command(DataCommand):
         if not media.sha256:
             raise CommandError(f"file {id} is {media.state} ({media.reason or 'not all of it has come'}): there is nothing to copy")
         source = MediaFolder(load().effective_media_folder).path(media.sha256, media.extension)
-        try:
-            with source.open("rb") as found, path.open("xb") as copy:
-                shutil.copyfileobj(found, copy)
-        except FileExistsError as error:
-            raise CommandError(f"{path} is there already: give another name") from error
-        except OSError as error:
-            raise CommandError(f"{error.filename or path}: {error.strerror}") from error
+        with new_file(path), source.open("rb") as found, path.open("xb") as copy:
+            shutil.copyfileobj(found, copy)
         self.stdout.write(f"{media.content_type}, {media.received_bytes} bytes")
-
-
-def row_id(text: str) -> int:
-    """Which row is asked for, as an argument's type."""
-    number = int(text)
-    if not 0 < number < 1 << 63:
-        raise ValueError
-    return number
-
-
-row_id.__name__ = "number of a row"
 
 
 def _rows(media: Iterable[Media]) -> Iterator[dict[str, Any]]:
     for file in media:
         row = {field: getattr(file, field) for field in _FIELDS}
-        yield row | {
-            "protocol": file.device.protocol,
-            "identity": file.device.identity,
-            "bytes": file.received_bytes if file.sha256 else f"{file.received_bytes} of {file.expected_bytes or '?'}",
-        }
+        size = file.received_bytes if file.sha256 else f"{file.received_bytes} of {file.expected_bytes or '?'}"
+        yield row | named(file.device) | {"bytes": size}

@@ -7,7 +7,9 @@ from django.core.management.base import CommandParser
 
 from settings.load import load
 from store import queries
-from store.management.data_command import DataCommand, row_count
+from store.management.arguments import add_limit
+from store.management.data_command import DataCommand
+from store.management.device_arguments import add_device, named
 from store.media.bodies import whole_bodies
 from store.media.folder import MediaFolder
 from store.models import Report
@@ -24,9 +26,9 @@ class Command(DataCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--device", metavar="IDENTITY", help="of this device only")
+        add_device(parser)
         parser.add_argument("--kind", help="of this kind only, for example location")
-        parser.add_argument("--limit", type=row_count, default=50, help="so many at most (50)")
+        add_limit(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = queries.newest_reports(options["limit"], options["device"], options["kind"])
@@ -37,6 +39,4 @@ class Command(DataCommand):
 
 def _rows(reports: Iterable[Report], folder: MediaFolder) -> Iterator[dict[str, Any]]:
     for report, body in whole_bodies(reports, folder):
-        yield {"protocol": report.device.protocol, "identity": report.device.identity} | {
-            field: body if field == "body" else getattr(report, field) for field in _FIELDS
-        }
+        yield named(report.device) | {field: body if field == "body" else getattr(report, field) for field in _FIELDS}

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import SUPPRESS
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,15 +10,15 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.db.models import Count, Q
-from rich.console import Console
-from rich.progress import Progress
 
-from store import queries
-from store.management.commands.events import moment
-from store.management.data_command import DataCommand, command_line_actor, json_line, row_count
-from store.models import Device, Phase, Rule
+from store.management.arguments import add_action, add_json, moment, row_count
+from store.management.data_command import DataCommand, command_line_actor, json_line, progress_bar
+from store.management.device_arguments import found_device, named
+from store.models import Phase, Rule
 from store.rules import changes, trial
-from store.rules.declaration import MOST_BYTES, RuleDeclaration, RuleError, read_rules
+from store.rules.declaration import RuleDeclaration
+from store.rules.errors import RuleError
+from store.rules.reading import MOST_BYTES, read_rules
 from store.rules.rulebook import MOST_STANDINGS, KnownRules, compile_row, declaration_of
 from store.rules.trial import Looked, Opening, Span
 
@@ -34,15 +33,15 @@ class Command(DataCommand):
         super().add_arguments(parser)
         words = "list | show | add | change | enable | disable | delete | try | export"
         actions = parser.add_subparsers(dest="action", title="actions", metavar=words)
-        listing = _action(actions, "list", "List rules, with how many alarms each has open.")
-        showing = _action(actions, "show", "Show a rule as JSON, as it can be added again.")
-        adding = _action(actions, "add", "Add the rules of a file.")
-        changing = _action(actions, "change", "Have rules be as the file says, which names them. They begin anew.")
-        enabling = _action(actions, "enable", "Have a rule open alarms from now on.")
-        disabling = _action(actions, "disable", "Have a rule open none, and end those that it has.")
-        deleting = _action(actions, "delete", "Delete a rule, and end its alarms, which stay in the list.")
-        trying = _action(actions, "try", "Show when a rule would have opened its alarm, by what is stored. Changes nothing.")
-        _action(actions, "export", "Write all rules as JSON, as they can be added again.")
+        listing = add_action(actions, "list", "List rules, with how many alarms each has open.")
+        showing = add_action(actions, "show", "Show a rule as JSON, as it can be added again.")
+        adding = add_action(actions, "add", "Add the rules of a file.")
+        changing = add_action(actions, "change", "Have rules be as the file says, which names them. They begin anew.")
+        enabling = add_action(actions, "enable", "Have a rule open alarms from now on.")
+        disabling = add_action(actions, "disable", "Have a rule open none, and end those that it has.")
+        deleting = add_action(actions, "delete", "Delete a rule, and end its alarms, which stay in the list.")
+        trying = add_action(actions, "try", "Show when a rule would have opened its alarm, by what is stored. Changes nothing.")
+        add_action(actions, "export", "Write all rules as JSON, as they can be added again.")
         for action in (showing, enabling, disabling, deleting):
             action.add_argument("name", metavar="NAME", help="as list has it")
         for action in (adding, changing):
@@ -56,11 +55,7 @@ class Command(DataCommand):
         trying.add_argument("--to", type=moment, dest="until", metavar="TIME", help="before this time (now)")
         trying.add_argument("--device", nargs=2, metavar=("PROTOCOL", "IDENTITY"), help="of this device only")
         trying.add_argument("--limit", type=row_count, default=1_000, help="list so many at most (1000); all are counted")
-        for action in (listing, trying):
-            # Behind the word as well as before it.
-            action.add_argument(
-                "--json", action="store_true", dest="is_json", default=SUPPRESS, help="print JSON instead of a table"
-            )
+        add_json(listing, trying)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -96,7 +91,7 @@ class Command(DataCommand):
 
     def _take(self, action: str, file: str, is_even_so: bool) -> None:
         rules = _read(file)
-        with _progress() as progress:
+        with progress_bar() as progress:
             for rule in progress.track(rules, description="looking at what devices told last"):
                 if rule.enabled:
                     self._check_number(changes.made(rule), is_even_so)
@@ -116,7 +111,7 @@ class Command(DataCommand):
 
     def _tidy(self) -> None:
         """End what rules that have changed leave behind, step by step."""
-        with _progress() as progress:
+        with progress_bar() as progress:
             bar = progress.add_task("ending alarms", total=None)
             for count in changes.tidy(KnownRules(), datetime.now(UTC)):
                 progress.advance(bar, count)
@@ -127,9 +122,9 @@ class Command(DataCommand):
         span = Span(options["since"] or now - timedelta(days=1), options["until"] or now)
         if span.since >= span.until:
             raise CommandError("--from is not before --to")
-        only = _device(*options["device"]) if options["device"] else None
+        only = found_device(*options["device"]) if options["device"] else None
         looked, listed, hit, times = Looked(), list[Opening](), set[int](), 0
-        with _progress() as progress:
+        with progress_bar() as progress:
             bar = progress.add_task(f"trying {row.name}", total=trial.devices(row, only))
             for opening in trial.openings(row, compile_row(row), span, only, looked):
                 if opening is None:
@@ -152,15 +147,6 @@ class Command(DataCommand):
             self.stdout.write(f"and {times - len(listed):,} more")
         where = f"{len(hit):,} of {looked.devices:,} devices, by {looked.reports:,} reports"
         self.stdout.write(f"{row.name} would have opened {times:,} times on {where}")
-
-
-def _action(actions: Any, name: str, text: str) -> CommandParser:
-    parser: CommandParser = actions.add_parser(name, help=text, description=text)
-    return parser
-
-
-def _progress() -> Progress:
-    return Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
 
 
 def _read(file: str) -> list[RuleDeclaration]:
@@ -194,14 +180,6 @@ def _rule(text: str) -> Rule:
     return changes.made(rules[0])
 
 
-def _device(protocol: str, identity: str) -> Device:
-    """Raises: CommandError"""
-    device = queries.device(protocol, identity)
-    if device is None:
-        raise CommandError(f"there is no device {protocol} {identity}: list them with devices")
-    return device
-
-
 def _rows() -> Iterator[dict[str, Any]]:
     counted = {
         "pending": Count("states", filter=Q(states__phase=Phase.PENDING)),
@@ -217,9 +195,7 @@ def _rows() -> Iterator[dict[str, Any]]:
 
 def _opening_row(opening: Opening) -> dict[str, Any]:
     latitude, longitude = opening.place or (None, None)
-    return {
-        "protocol": opening.device.protocol,
-        "identity": opening.device.identity,
+    return named(opening.device) | {
         "begun_at": opening.begun_at,
         "ended_at": opening.ended_at,
         "seconds": None if opening.ended_at is None else round((opening.ended_at - opening.begun_at).total_seconds()),

@@ -6,10 +6,10 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from store import queries
 from store.days import Span
-from store.management.commands.events import moment
+from store.management.arguments import moment
 from store.management.data_command import DataCommand
+from store.management.device_arguments import found_device
 from store.models import Channel
 from store.series import MOST_POINTS, SeriesError, series
 
@@ -30,9 +30,7 @@ class Command(DataCommand):
         parser.add_argument("--points", type=int, default=DEFAULT_POINTS, help=f"1 to {MOST_POINTS}; {DEFAULT_POINTS} by default")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        device = queries.device(options["protocol"], options["identity"])
-        if device is None:
-            raise CommandError(f"there is no device {options['protocol']} {options['identity']}: list them with devices")
+        device = found_device(options["protocol"], options["identity"])
         if not Channel.objects.filter(device=device, name=options["name"]).exists():
             raise CommandError(f"{device} has no channel {options['name']}: list them with channels")
         until = options["until"] or timezone.now()

@@ -9,8 +9,10 @@ from django.core.management.base import CommandError, CommandParser
 from settings.load import load_or_exit
 from store import summaries
 from store.days import Span, span_of
-from store.management.data_command import DataCommand, row_count
-from store.management.day_arguments import add_day_arguments, check_device, given_days
+from store.management.arguments import add_limit
+from store.management.data_command import DataCommand
+from store.management.day_arguments import add_day_arguments, given_days
+from store.management.device_arguments import check_device, named
 from store.models import Stop, Trip
 
 COLUMNS = ("begins_at", "ends_at", "protocol", "identity", "minutes", "km", "idle_minutes", "max_kmh", "begin", "end")
@@ -29,7 +31,7 @@ class Command(DataCommand):
         super().add_arguments(parser)
         add_day_arguments(parser)
         parser.add_argument("--stops", action="store_true", dest="is_of_stops", help="show the stops of the device instead")
-        parser.add_argument("--limit", type=row_count, default=50, help="so many at most (50)")
+        add_limit(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         identity, limit, is_json = options["device"], options["limit"], options["is_json"]
@@ -62,17 +64,13 @@ def _rows(trips: Iterable[Trip]) -> Iterator[dict[str, Any]]:
             "begin": _place(trip.begin_latitude, trip.begin_longitude),
             "end": _place(trip.end_latitude, trip.end_longitude),
         }
-        yield _named(trip) | {field: getattr(trip, field) for field in _FIELDS} | shown
+        yield named(trip.device) | {field: getattr(trip, field) for field in _FIELDS} | shown
 
 
 def _stop_rows(stops: Iterable[Stop]) -> Iterator[dict[str, Any]]:
     for stop in stops:
         shown = {"minutes": _minutes(stop), "place": _place(stop.latitude, stop.longitude)}
-        yield _named(stop) | {field: getattr(stop, field) for field in _STOP_FIELDS} | shown
-
-
-def _named(stretch: Trip | Stop) -> dict[str, Any]:
-    return {"protocol": stretch.device.protocol, "identity": stretch.device.identity}
+        yield named(stop.device) | {field: getattr(stop, field) for field in _STOP_FIELDS} | shown
 
 
 def _minutes(stretch: Trip | Stop) -> float:

@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from rich.console import Console
-from rich.progress import Progress
 
 from store.ledger import Comparison, LedgerError, LedgerLine, Verdict
-from store.management.data_command import DataCommand, cell, json_line
+from store.management.data_command import DataCommand, cell, json_line, progress_bar
 
 
 class Command(DataCommand):
@@ -35,7 +32,7 @@ class Command(DataCommand):
             raise SystemExit(1)
 
     def _compare(self, comparison: Comparison, path: Path) -> bool:
-        with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        with progress_bar() as progress:
             try:
                 reading = progress.add_task("ledger", total=path.stat().st_size)
                 is_cut = comparison.read_ledger(path, lambda count: progress.advance(reading, count))

@@ -11,15 +11,15 @@ from django.core.management.base import CommandError, CommandParser
 
 from protocols.registry import registered
 from settings.load import load
-from store import background
 from store.exports import requests
 from store.exports.errors import ExportError
 from store.exports.requests import Wanted
 from store.exports.sources import SOURCES
-from store.management.data_command import command_line_actor, json_line
+from store.management.arguments import add_action, add_json
+from store.management.data_command import command_line_actor, json_line, new_file
 from store.models import BackgroundState, Export, ExportFormat
 from tasks.compute.exports import folder, send
-from tasks.management.background_command import BackgroundCommand, add_action, add_json
+from tasks.management.background_command import BackgroundCommand
 
 COLUMNS = ("number", "source", "format", "scope", "state", "progress", "done", "expected", "bytes", "name", "expires_at", "by")
 _FIELDS = (
@@ -70,12 +70,7 @@ class Command(BackgroundCommand):
         except ExportError as error:
             raise CommandError(str(error)) from error
         is_sent = send(row.id, row.steps, row.task_id)
-        if is_json:
-            self.stdout.write(json_line(_row(row)))
-            return
-        self.stdout.write(f"started {row}, {row.expected:,} rows: follow it with exports show {row.id} --follow")
-        if not is_sent:
-            self.stdout.write("The broker is away: it begins when workers have it again.")
+        self.tell_start(row, _row(row), is_sent, is_json, f", {row.expected:,} rows")
 
     def _show(self, row: Export, is_json: bool) -> None:
         shown = _row(row)
@@ -93,26 +88,18 @@ class Command(BackgroundCommand):
             )
 
     def _cancel(self, number: int) -> None:
-        row = self.find(Export, number)
-        if not background.cancel(Export, number, datetime.now(UTC), command_line_actor(), "export.cancel"):
-            row.refresh_from_db()
-            raise CommandError(f"{row} is {row.state} already")
+        row = self.cancel(Export, number, "export.cancel")
         # Whoever takes this step finds that it has ended, and removes what there is of it.
         send(row.id, row.steps, row.task_id)
         self.stdout.write(f"cancelled {row}; nothing of it is kept")
 
     def _fetch(self, row: Export, file: Path) -> None:
         source = _file_of(row)
-        try:
-            with source.open("rb") as found, file.open("xb") as copy:
-                digest = hashlib.sha256()
-                while block := found.read(_COPY_BYTES):
-                    digest.update(block)
-                    copy.write(block)
-        except FileExistsError as error:
-            raise CommandError(f"{file} is there already: give another name") from error
-        except OSError as error:
-            raise CommandError(f"{error.filename or file}: {error.strerror}") from error
+        with new_file(file), source.open("rb") as found, file.open("xb") as copy:
+            digest = hashlib.sha256()
+            while block := found.read(_COPY_BYTES):
+                digest.update(block)
+                copy.write(block)
         if digest.hexdigest() != row.sha256:
             raise CommandError(f"{file} is not what was written, its SHA-256 is {digest.hexdigest()}: start the export again")
         requests.fetched(row, command_line_actor())

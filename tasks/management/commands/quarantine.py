@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from argparse import SUPPRESS
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,7 +11,9 @@ from protocols.registry import registered
 from settings.load import load
 from store import quarantine, quarantinereports, queries
 from store.json_text import plain_text
-from store.management.data_command import MOST_ROWS, DataCommand, command_line_actor, json_line, login_name, row_count
+from store.management.arguments import MOST_ROWS, add_json, add_limit
+from store.management.data_command import DataCommand, command_line_actor, json_line, login_name
+from store.management.device_arguments import named
 from store.models import DISCARDER_LENGTH, REASON_LENGTH, Quarantine, QuarantineGroup, QuarantineReport
 from store.quarantine import GroupCount
 
@@ -37,22 +38,22 @@ class Command(DataCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--limit", type=row_count, default=50, help="so many at most (50)")
+        add_limit(parser)
         choice = parser.add_mutually_exclusive_group()
         choice.add_argument("--groups", action="store_true", help="show groups of what failed alike, and whether it would pass now")
         choice.add_argument("--group", type=int, metavar="GROUP", help="show messages of this group only")
         actions = parser.add_subparsers(dest="action", title="actions", metavar="export | discard | report")
         export = actions.add_parser("export", help="Print a group's messages, one JSON object a line.")
         export.add_argument("group", metavar="GROUP", type=int, help="as it is listed with --groups")
-        export.add_argument("--limit", type=row_count, default=MOST_ROWS, help=f"so many at most ({MOST_ROWS})")
+        add_limit(export, MOST_ROWS)
         discard = actions.add_parser("discard", help="Throw away what is in a group now. Nobody else has these messages.")
         discard.add_argument("group", metavar="GROUP", type=int, help="as it is listed with --groups")
         discard.add_argument("--reason", required=True, help="why they are worth nothing")
         discard.add_argument("--by", default="", metavar="NAME", help="who does it; your login name by default")
 
         report = actions.add_parser("report", help="Show what came in day by day, the newest first, as it was told then.")
-        report.add_argument("--limit", type=row_count, default=7, help="so many days at most (7)")
-        report.add_argument("--json", action="store_true", dest="is_json", default=SUPPRESS, help="print JSON instead")
+        add_limit(report, 7, "so many days at most")
+        add_json(report)
 
     def handle(self, *args: Any, **options: Any) -> None:
         group, limit, is_json = options["group"], options["limit"], options["is_json"]
@@ -94,12 +95,7 @@ def _group(id: int) -> QuarantineGroup:
 def _rows(messages: Iterable[Quarantine]) -> Iterator[dict[str, Any]]:
     for message in messages:
         row = {field: getattr(message, field) for field in _FIELDS}
-        yield row | {
-            "group": message.group_id,
-            "protocol": message.device.protocol,
-            "identity": message.device.identity,
-            "bytes": len(message.body),
-        }
+        yield row | {"group": message.group_id} | named(message.device) | {"bytes": len(message.body)}
 
 
 def _group_rows(counts: Iterable[GroupCount], protocols: Mapping[str, DeviceProtocol]) -> Iterator[dict[str, Any]]:

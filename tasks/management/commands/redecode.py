@@ -1,20 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from protocols.registry import registered
 from settings.load import load
-from store import background, queries, redecoding
-from store.management.commands.events import moment
+from store import redecoding
+from store.management.arguments import add_action, add_json, moment
 from store.management.data_command import command_line_actor, json_line
-from store.models import Device, Redecoding, RedecodingSource
+from store.management.device_arguments import found_device
+from store.models import Redecoding, RedecodingSource
 from store.redecoding import OpenError, Scope
 from tasks.compute.redecode import send
-from tasks.management.background_command import BackgroundCommand, add_action, add_json
+from tasks.management.background_command import BackgroundCommand
 
 COLUMNS = (
     "number", "protocol", "device", "source", "dry_run", "state", "progress",
@@ -81,12 +81,7 @@ class Command(BackgroundCommand):
         except OpenError as error:
             raise CommandError(f"{error}: wait until it ends, or end it with redecode cancel {error.other.id}") from error
         is_sent = send(row.id, row.steps)
-        if is_json:
-            self.stdout.write(json_line(_row(row)))
-            return
-        self.stdout.write(f"started {row}: follow it with redecode show {row.id} --follow")
-        if not is_sent:
-            self.stdout.write("The broker is away: it begins when workers have it again.")
+        self.tell_start(row, _row(row), is_sent, is_json)
 
     def _show(self, row: Redecoding, is_json: bool) -> None:
         shown = _row(row)
@@ -101,10 +96,7 @@ class Command(BackgroundCommand):
             self.stdout.write(f"{getattr(row, field):>12,}  {text}")
 
     def _cancel(self, number: int) -> None:
-        row = self.find(Redecoding, number)
-        if not background.cancel(Redecoding, number, datetime.now(UTC), command_line_actor(), "redecode.cancel"):
-            row.refresh_from_db()
-            raise CommandError(f"{row} is {row.state} already")
+        row = self.cancel(Redecoding, number, "redecode.cancel")
         self.stdout.write(f"cancelled {row}; what it has changed stays so")
 
 
@@ -116,11 +108,7 @@ def _scope(options: dict[str, Any]) -> Scope:
         raise CommandError(f"there is no protocol {protocol}: use one of {', '.join(sorted(known))}")
     if since and until and since >= until:
         raise CommandError("--from is not before --to")
-    device: Device | None = None
-    if options["device"] is not None:
-        device = queries.device(protocol, options["device"])
-        if device is None:
-            raise CommandError(f"there is no device {protocol} {options['device']}: list them with devices")
+    device = None if options["device"] is None else found_device(protocol, options["device"])
     source = RedecodingSource.BOTH
     if options["reports"]:
         source = RedecodingSource.REPORTS

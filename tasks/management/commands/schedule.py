@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from argparse import SUPPRESS
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.management.base import CommandError, CommandParser
 
 from settings.load import load
+from store.management.arguments import add_action, add_json
 from store.management.data_command import DataCommand, command_line_actor
 from tasks.schedule import changes
 from tasks.schedule.changes import ChangeError
@@ -22,9 +22,9 @@ class Command(DataCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         actions = parser.add_subparsers(dest="action", title="actions", metavar="list | set | enable | disable | run")
-        listing = _action(actions, "list", "Show all of it, with times in UTC; so does schedule alone.")
-        listing.add_argument("--json", action="store_true", dest="is_json", default=SUPPRESS, help="print JSON instead")
-        setting = _action(actions, "set", "Have something run at other times.")
+        listing = add_action(actions, "list", "Show all of it, with times in UTC; so does schedule alone.")
+        add_json(listing)
+        setting = add_action(actions, "set", "Have something run at other times.")
         setting.add_argument("name", metavar="NAME", help="as list has it")
         when = setting.add_mutually_exclusive_group(required=True)
         when.add_argument("--every", type=_seconds, metavar="SECONDS", help="so often")
@@ -35,8 +35,8 @@ class Command(DataCommand):
         )
         setting.add_argument("--timezone", metavar="ZONE", help="of the crontab; day_timezone by default")
         for name, text in (("enable", "Have it run again."), ("disable", "Do not have it run.")):
-            _action(actions, name, text).add_argument("name", metavar="NAME", help="as list has it")
-        running = _action(actions, "run", "Have a worker do it now, beside its times.")
+            add_action(actions, name, text).add_argument("name", metavar="NAME", help="as list has it")
+        running = add_action(actions, "run", "Have a worker do it now, beside its times.")
         running.add_argument("name", metavar="NAME", help="as list has it")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -87,7 +87,3 @@ def _zone(text: str) -> ZoneInfo:
 
 
 _seconds.__name__ = f"number of seconds from 1 to {LONGEST_SECONDS}"
-
-
-def _action(actions: Any, name: str, text: str) -> Any:
-    return actions.add_parser(name, help=text, description=text)

@@ -1,20 +1,19 @@
 from __future__ import annotations
 
-import sys
 import time
 from datetime import date, timedelta
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from kombu.exceptions import OperationalError
-from rich.console import Console
 from rich.progress import Progress
 
 from store import duedays
 from store.clock import database_now
 from store.days import days_between
-from store.management.data_command import DataCommand, json_line
-from store.management.day_arguments import add_day_arguments, check_device, given_days
+from store.management.data_command import DataCommand, json_line, progress_bar
+from store.management.day_arguments import add_day_arguments, given_days
+from store.management.device_arguments import check_device
 from tasks.compute import daily
 
 MOST_DAYS = 400
@@ -43,7 +42,7 @@ class Command(DataCommand):
         if last - first >= timedelta(days=MOST_DAYS):
             raise CommandError(f"these are more than {MOST_DAYS} days: have them summed up one part after the other")
         check_device(identity)
-        with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        with progress_bar() as progress:
             marked = _mark(first, last, identity, progress)
             try:
                 left = self._wait(first, last, identity, progress, options["is_left"])

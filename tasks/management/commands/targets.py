@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import sys
 import time
-from argparse import SUPPRESS
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,9 +16,8 @@ from store import forwarding, groups, tags, targets
 from store.clock import database_now
 from store.forwarding import Wanted
 from store.groups import GroupError
-from store.management.commands.events import moment
-from store.management.commands.media import row_id
-from store.management.data_command import DataCommand, command_line_actor, json_line, row_count
+from store.management.arguments import add_action, add_json, add_limit, moment, row_id
+from store.management.data_command import DataCommand, command_line_actor, json_line
 from store.models import PROTOCOL_LENGTH, DeadNotice, ForwardSource, Group, Target, TargetCursor
 from store.tags import TagError
 from store.targets import Plan, TargetError
@@ -48,39 +46,39 @@ class Command(DataCommand):
         super().add_arguments(parser)
         words = "list | add | show | change | pause | resume | delete | test | skip | dead | replay | discard"
         actions = parser.add_subparsers(dest="action", title="actions", metavar=words)
-        listing = _action(actions, "list", "List them all. So does targets without a word behind it.")
-        adding = _action(actions, "add", "Add one. It is told of what is stored from now on.")
+        listing = add_action(actions, "list", "List them all. So does targets without a word behind it.")
+        adding = add_action(actions, "add", "Add one. It is told of what is stored from now on.")
         adding.add_argument("name", metavar="NAME", help="of your own: letters, digits, dots and dashes")
         adding.add_argument("kind", metavar="KIND", help="webhook, mqtt, or what another package brings")
         adding.add_argument("address", metavar="ADDRESS", help="https://example.com/hook, mqtts://broker.example.com")
         adding.add_argument("--from", type=moment, dest="since", metavar="TIME", help="of what came from then on, too")
-        changing = _action(actions, "change", "Change one. What is not given stays; --set OPTION= takes an option away.")
+        changing = add_action(actions, "change", "Change one. What is not given stays; --set OPTION= takes an option away.")
         changing.add_argument("name", metavar="NAME")
         changing.add_argument("--address")
         changing.add_argument("--everything", action="store_true", help="no filters any more, but those given with it")
         for action in (adding, changing):
             _add_options(action)
-        showing = _action(actions, "show", "Show how far one is with each source, and what it says.")
-        pausing = _action(actions, "pause", "Send it nothing until it is resumed. What comes meanwhile waits in the database.")
-        resuming = _action(actions, "resume", "Go on where it was, at once, also with one that waits for its next try.")
-        deleting = _action(actions, "delete", "Delete one, with its place and its dead notices.")
-        testing = _action(actions, "test", "Send it a notice that is made up, from here, and say what comes back.")
-        skipping = _action(actions, "skip", "Put the notice aside that is next in turn, as a dead one, so that the others go on.")
+        showing = add_action(actions, "show", "Show how far one is with each source, and what it says.")
+        pausing = add_action(actions, "pause", "Send it nothing until it is resumed. What comes meanwhile waits in the database.")
+        resuming = add_action(actions, "resume", "Go on where it was, at once, also with one that waits for its next try.")
+        deleting = add_action(actions, "delete", "Delete one, with its place and its dead notices.")
+        testing = add_action(actions, "test", "Send it a notice that is made up, from here, and say what comes back.")
+        skipping = add_action(
+            actions, "skip", "Put the notice aside that is next in turn, as a dead one, so that the others go on."
+        )
         skipping.add_argument("--source", required=True, choices=ForwardSource.values, help="of which source")
-        dead = _action(actions, "dead", "List the notices that it has refused for good, the newest first.")
-        replaying = _action(actions, "replay", "Send dead notices again, from here, each by itself; those that are taken go.")
-        discarding = _action(actions, "discard", "Throw dead notices away. What they tell of stays stored.")
+        dead = add_action(actions, "dead", "List the notices that it has refused for good, the newest first.")
+        replaying = add_action(actions, "replay", "Send dead notices again, from here, each by itself; those that are taken go.")
+        discarding = add_action(actions, "discard", "Throw dead notices away. What they tell of stays stored.")
         for action in (showing, pausing, resuming, deleting, testing, skipping, dead, replaying, discarding):
             action.add_argument("name", metavar="NAME", help="as list has it")
         pausing.add_argument("--reason", default="", help="why, for whoever looks")
-        dead.add_argument("--limit", type=row_count, default=50, help="so many at most (50)")
+        add_limit(dead)
         for action in (replaying, discarding):
             which = action.add_mutually_exclusive_group(required=True)
             which.add_argument("--id", type=row_id, action="append", default=[], metavar="ID", dest="ids", help="as dead lists it")
             which.add_argument("--all", action="store_true", dest="is_all", help="all of them")
-        for action in (listing, showing, dead):
-            # Behind the word as well as before it.
-            action.add_argument("--json", action="store_true", dest="is_json", default=SUPPRESS, help="print JSON instead")
+        add_json(listing, showing, dead)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -304,8 +302,3 @@ def _source_row(cursor: TargetCursor) -> dict[str, Any]:
 def _dead_row(notice: DeadNotice) -> dict[str, Any]:
     fields = ("id", "source", "at", "tries", "reason")
     return {field: getattr(notice, field) for field in fields} | {"row": notice.row_id}
-
-
-def _action(actions: Any, name: str, text: str) -> CommandParser:
-    parser: CommandParser = actions.add_parser(name, help=text, description=text)
-    return parser

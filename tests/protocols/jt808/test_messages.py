@@ -257,7 +257,7 @@ LAYOUTS = [(row.id, name, layout) for row in MESSAGES.values() for name, layout 
 
 
 @pytest.mark.parametrize(("id", "name", "layout"), LAYOUTS, ids=[f"{MESSAGES[id].name} {name}" for id, name, _ in LAYOUTS])
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_what_parses_is_built_again_to_the_byte(id: int, name: str, layout: Any, data: st.DataObject) -> None:
     known = [body for kind, body in BODIES if kind == id and len(body) < 300]

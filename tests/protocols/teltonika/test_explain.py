@@ -42,7 +42,8 @@ def test_good_frames_are_explained_whole(data: bytes) -> None:
 
 @each_frame
 def test_cut_and_damaged_frames_are_covered_and_complained_of(data: bytes) -> None:
-    for at in range(len(data)):
+    # Everywhere in a short frame, in a hundred places of a long one.
+    for at in range(0, len(data), 1 + len(data) // 100):
         assert explain(data[:at]).error
         bad = data[:at] + bytes((data[at] ^ 0x10,)) + data[at + 1 :]
         assert errors(explain(bad)) or receive(bad), at

@@ -247,7 +247,7 @@ def test_one_that_is_cancelled_leaves_nothing(folder: ExportFolder, tmp_path: Pa
     assert list(AuditEntry.objects.order_by("id").values_list("action", flat=True)) == ["export.start", "export.cancel"]
 
 
-@pytest.mark.parametrize(("module", "name"), [(work, "headings"), (folders, "_sync")])
+@pytest.mark.parametrize(("module", "name"), [(work, "headings"), (folders, "sync")])
 def test_one_that_is_cancelled_within_a_step_leaves_nothing(
     module: Any, name: str, folder: ExportFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

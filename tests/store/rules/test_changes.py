@@ -17,7 +17,7 @@ from store import devices, groups
 from store.groups import GroupError
 from store.models import Alarm, AuditEntry, Event, Report, Rule, RuleState
 from store.rules import changes
-from store.rules.declaration import RuleError
+from store.rules.errors import RuleError
 from store.rules.rulebook import KnownRules
 from tests.records import minutes
 from tests.store.rules.written import ANA, HOT, NOON, Worker, add, events, phases, told

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from store.rules.declaration import MOST_BYTES, RuleError, declared, read_rules
+from store.rules.errors import RuleError
+from store.rules.reading import MOST_BYTES, declared, read_rules
 
 HOT = {"channel": "t", "op": ">", "value": 8}
 NESTED: Any = HOT

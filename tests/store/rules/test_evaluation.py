@@ -17,7 +17,7 @@ from store import devices, groups, handling
 from store.bulk import Incoming, write
 from store.models import Alarm, AlarmReason, Event, Quarantine, Report, RuleState
 from store.rules import changes, rulebook
-from store.rules.declaration import declared
+from store.rules.reading import declared
 from tests.records import NOON, anybody, incoming, minutes, report
 from tests.store.rules.written import ANA, HOT, Worker, add, alarm, events, phases, told
 

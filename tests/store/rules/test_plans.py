@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from store.rows import PreparedReport, prepare
 from store.rules import plans
-from store.rules.declaration import declared
 from store.rules.plans import RuleSet, seen
+from store.rules.reading import declared
 from store.rules.truth import CompiledRule, Seen, compiled
 from tests.records import incoming, report
 

@@ -9,7 +9,7 @@ from store.audit import Actor
 from store.bulk import Incoming, write
 from store.models import Alarm, Event, Rule, RuleState
 from store.rules import changes
-from store.rules.declaration import declared
+from store.rules.reading import declared
 from store.rules.rulebook import KnownRules
 from tests.records import NOON, anybody, incoming, minutes, report
 
