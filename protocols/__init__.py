@@ -4,6 +4,7 @@ Nothing in here opens a socket, reads a clock, starts a thread, logs or touches 
 same code opens frames in the gateway, decodes bodies in the workers and plays the device in the simulator.
 """
 
+from protocols.command import Answer, AnswersName, AnswerStatus, Prepared
 from protocols.credential import Credential
 from protocols.download import Carrier, FileResult, FileStatus, Offer
 from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send, Wanted
@@ -13,6 +14,9 @@ from protocols.terminal import Acked, Camera, Made, Moment, Terminal, TerminalEv
 
 __all__ = [
     "Acked",
+    "Answer",
+    "AnswerStatus",
+    "AnswersName",
     "Camera",
     "Carrier",
     "Codec",
@@ -29,6 +33,7 @@ __all__ = [
     "Moment",
     "Offer",
     "Outcome",
+    "Prepared",
     "RawFrame",
     "Report",
     "Send",

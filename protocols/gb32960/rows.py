@@ -14,6 +14,8 @@ from protocols.rows import Direction, MessageType
 TIME = BinaryTime(8)
 """Beijing time."""
 TIME_BYTES = 6
+NO_TIME = bytes(TIME_BYTES)
+"""In a command that leaves out its time, until it leaves."""
 EXTRA = "extra" / GreedyBytes * "Bytes behind the standard's 多余字节"
 EMPTY = Struct(EXTRA)
 ANSWERED = Struct("time" / TIME * "The answered message's time, GMT+8 时间", EXTRA)

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 COMMAND, REPLY, SHORT_REPLY = 0x80, 0x7921, 0x15
 ADDRESS, ADDRESS_ENGLISH = 0x8017, 0xF997
+MARK_BYTES = slice(1, 5)
+"""Where a command has its mark, behind its length."""
+NO_MARK = bytes(4)
 _LANGUAGE_BYTES = 2
 _PHONE_BYTES = 21
 _MARK, _END = b"&&", b"##"

@@ -130,6 +130,8 @@ COMMAND_BODY = Struct(
     "name" / _SHORT_TEXT * "What to do 命令名称",
     "arguments" / NAMED_VALUES * "Arguments 参数",
 )
+NO_ID = bytes(4)
+"""In a command that leaves out its id, until it leaves."""
 CHUNK_BODY = Struct(
     _DOWNLOAD,
     "offset" / Scaled(Int32ub, 1, "bytes") * "Where in the file the bytes belong 偏移",
