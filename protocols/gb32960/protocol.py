@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from protocols.base import BaseProtocol
+from protocols.command import AnswersName
 from protocols.credential import Credential
 from protocols.explanation import Field
 from protocols.gb32960.codec import GB32960Codec
@@ -32,6 +33,7 @@ class GB32960Protocol(BaseProtocol):
     port = 32960
     messages = MESSAGES
     headers = MappingProxyType({"2016 and 2025": HEADER})
+    answers_name = AnswersName.KIND
     has_credentials = True
     told_beside_body = frozenset({"reissued"})
 

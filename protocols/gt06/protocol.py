@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from protocols.base import BaseProtocol
+from protocols.command import AnswersName
 from protocols.explanation import Field
 from protocols.gt06.codec import GT06Codec
 from protocols.gt06.explain import explain_frame
@@ -25,6 +26,7 @@ class GT06Protocol(BaseProtocol):
     name = "gt06"
     title = "GT06"
     port = 5023
+    answers_name = AnswersName.SEQUENCE
     messages = MESSAGES
     headers = MappingProxyType({"short": HEADERS[SHORT], "long": HEADERS[LONG], "bare dialect": HEADERS[BARE]})
 

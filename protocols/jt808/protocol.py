@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from protocols.base import BaseProtocol
+from protocols.command import AnswersName
 from protocols.credential import Credential
 from protocols.explanation import Field
 from protocols.jt808.answers import shown_code
@@ -29,6 +30,7 @@ class JT808Protocol(BaseProtocol):
     name = "jt808"
     title = "JT/T 808"
     port = 6808
+    answers_name = AnswersName.SEQUENCE
     has_credentials = True
     told_beside_body = frozenset({"answered_sequence"})
     """It stands before the location in an answer, which is the report that it would be had it come by itself."""

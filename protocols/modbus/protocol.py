@@ -9,6 +9,7 @@ from typing import Any
 
 from protocols.base import BaseProtocol
 from protocols.catalogue import Entry
+from protocols.command import AnswersName
 from protocols.explanation import Field
 from protocols.message import Message
 from protocols.modbus.codec import ModbusCodec
@@ -28,6 +29,7 @@ class ModbusProtocol(BaseProtocol):
     name = "modbus"
     title = "Modbus"
     port = 5502
+    answers_name = AnswersName.KIND
     messages = MESSAGES
     headers = MappingProxyType({"RTU": RTU_HEADER, "MBAP": MBAP_HEADER})
 
