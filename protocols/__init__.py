@@ -4,7 +4,7 @@ Nothing in here opens a socket, reads a clock, starts a thread, logs or touches 
 same code opens frames in the gateway, decodes bodies in the workers and plays the device in the simulator.
 """
 
-from protocols.command import Answer, AnswersName, AnswerStatus, Prepared
+from protocols.command import Answer, AnswersName, AnswerStatus, CommandRule, Effect, Prepared
 from protocols.credential import Credential
 from protocols.download import Carrier, FileResult, FileStatus, Offer
 from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send, Wanted
@@ -20,10 +20,12 @@ __all__ = [
     "Camera",
     "Carrier",
     "Codec",
+    "CommandRule",
     "Credential",
     "DecodeError",
     "Decoded",
     "DeviceProtocol",
+    "Effect",
     "Event",
     "FileResult",
     "FileStatus",

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from construct import Struct
 
-from protocols.command import AnswersName, Prepared
+from protocols.command import AnswersName, CommandRule, Prepared
 from protocols.credential import Credential
 from protocols.explanation import Field
 from protocols.message import Event, Message, Outcome
@@ -97,6 +97,10 @@ class MessageRow(Protocol):
     @property
     def ends_session(self) -> bool:
         """Whether the device takes its leave with it."""
+
+    @property
+    def command(self) -> CommandRule | None:
+        """How operators may send it; None if it is the platform's alone, such as an answer."""
 
 
 class DeviceProtocol(Protocol):

@@ -26,6 +26,7 @@ from protocols.fields import Adapted, Choice, Option, Text
 from protocols.gt06 import blocks
 from protocols.gt06.blocks import located
 from protocols.gt06.rows import EXTRA, RAW, Answer, MessageType
+from protocols.gt06.rules import TEXT_COMMAND
 from protocols.message import Message
 from protocols.rows import Direction
 
@@ -144,7 +145,7 @@ ROWS = (
     MessageType(
         COMMAND, "command", "Command", "在线指令",
         {"language": Struct(_COMMAND, blocks.LANGUAGE, EXTRA), "bare": Struct(_COMMAND, EXTRA)},
-        Direction.DOWN, answered_by=(REPLY, SHORT_REPLY), choose=_command,
+        Direction.DOWN, answered_by=(REPLY, SHORT_REPLY), command=TEXT_COMMAND, choose=_command,
     ),
     MessageType(
         SHORT_REPLY, "command_reply_short", "Reply to a command, old units", "终端回复指令",
