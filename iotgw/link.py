@@ -27,7 +27,7 @@ from iotgw.keepalive import keep_alive, send_at_once
 from iotgw.sessions import Session
 from iotgw.strangers import LONGEST, recognise
 from protocols import Carrier, Codec, DeviceProtocol, Event, Malformed, Message, Offer, Outcome, Send, Wanted
-from protocols.command import Commanded, Prepared
+from protocols.command import Prepared
 from settings import AckRule
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class Link(Intake):
         Raises: ValueError when the device cannot take it, with the reason.
         """
         try:
-            return cast(Commanded, self._codec).prepare(head, kind, body, number, self._gateway.wall_time())
+            return self._codec.prepare(head, kind, body, number, self._gateway.wall_time())
         except ValueError:
             raise
         except Exception:
@@ -205,7 +205,7 @@ class Link(Intake):
         """
         now = self._gateway.now()
         try:
-            events = cast(Commanded, self._codec).launch(prepared, now)
+            events = self._codec.launch(prepared, now)
         except Exception:
             self._codec_failed()
             raise ValueError(CODEC_FAILED) from None

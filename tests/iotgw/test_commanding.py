@@ -15,8 +15,10 @@ from iotgw.offload import TaskFailedError, TaskTimedOutError
 from iotgw.sessions import Session
 from protocols import Event, Send
 from protocols.command import Prepared
+from protocols.jt808 import JT808
 from tasks.contract import MOST_COMMANDS, Asking, CommandsWaiting, Fault, Leaving, Ready, Unsent
 from tests.iotgw.fakes import FakeBook, House
+from tests.protocols.jt808.frames import up
 
 DEV = ("line", "dev")
 
@@ -482,6 +484,23 @@ def test_a_stopped_gateway_asks_nobody_and_leaves_no_timer(house: House, book: F
     assert [call for call in house.clock.getDelayedCalls() if "ommanding" in str(call) or "ondering" in str(call)] == []
     house.pass_time(2 * SETTLED_SECONDS)
     assert len(book.told) == told
+
+
+def test_a_terminal_is_told_in_the_frame_that_was_granted(book: FakeBook) -> None:
+    house = House(JT808, gateway_id="gw")
+    house.gateway.commanding.ask_of(book)
+    link, transport = house.connect()
+    link.dataReceived(up(0x0002, phone="013800138000"))
+    house.clock.advance(0)
+    book.add(7, "jt808", "13800138000", kind=0x8201, body=b"")
+    transport.clear()
+    house.gateway.commanding.look_again(CommandsWaiting("jt808", "13800138000"))
+    house.clock.advance(0)
+    row = book.rows[7]
+    assert (row.state, transport.value()) == ("sent", row.data)
+    assert row.sequence is not None
+    assert b"\x82\x01" in row.data
+    assert row.sequence.to_bytes(2, "big") in row.data
 
 
 class Weather:

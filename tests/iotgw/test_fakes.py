@@ -15,7 +15,6 @@ from iotgw.marks import RedisMarks
 from iotgw.publisher import Publisher
 from iotgw.routetable import RouteTable
 from iotgw.tappublisher import TapPublisher
-from protocols.command import Commanded
 from protocols.registry import PROTOCOLS
 from tests.iotgw.fakes import (
     FakeBook,
@@ -51,8 +50,7 @@ REAL_PROTOCOL = PROTOCOLS["jt808"]
         (FakeTapPublisher, TapPublisher, ["publish"]),
         (FakeEvidenceTable, EvidenceTable, ["write", "find", "facts", "strangers", "ask"]),
         (LineProtocol(), REAL_PROTOCOL, ["codec", "terminal", "decode", "kind_name", "ends_session", "credential"]),
-        (LineCodec(), REAL_PROTOCOL.codec(), ["receive", "wake", "ack", "end"]),
-        (LineCodec(), Commanded, ["prepare", "launch"]),
+        (LineCodec(), REAL_PROTOCOL.codec(), ["receive", "wake", "ack", "prepare", "launch", "end"]),
         (LineTerminal("1"), REAL_PROTOCOL.terminal("1"), ["connect", "receive", "report", "send", "heartbeat"]),
     ],
     ids=[
@@ -66,7 +64,6 @@ REAL_PROTOCOL = PROTOCOLS["jt808"]
         "evidence",
         "protocol",
         "codec",
-        "commands",
         "terminal",
     ],
 )
