@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 from tasks.contract import (
     COMMANDS_FIELD,
+    ENDED_FIELD,
     FACTS_FIELD,
     FILES_FIELD,
     KICK_FIELD,
@@ -26,6 +27,7 @@ from tasks.contract import (
     REPLY_FIELD,
     TAP_FIELD,
     BadPayloadError,
+    CommandEnded,
     CommandsWaiting,
     FactsWanted,
     FilesWaiting,
@@ -35,6 +37,7 @@ from tasks.contract import (
     Tap,
     mailbox,
     unpack_commands_waiting,
+    unpack_ended,
     unpack_facts_wanted,
     unpack_files_waiting,
     unpack_kicks,
@@ -50,7 +53,7 @@ BLOCK_MS = 500
 ENTRIES_A_READ = 500
 RECONNECT_SECONDS = 0.5
 
-Told = Receipt | Kick | Reply | Tap | FactsWanted | FilesWaiting | CommandsWaiting
+Told = Receipt | Kick | Reply | Tap | FactsWanted | FilesWaiting | CommandsWaiting | CommandEnded
 READ: dict[bytes, Callable[[bytes], Sequence[Told]]] = {
     RECEIPT_FIELD: lambda data: [unpack_receipt(data)],
     KICK_FIELD: unpack_kicks,
@@ -59,6 +62,7 @@ READ: dict[bytes, Callable[[bytes], Sequence[Told]]] = {
     FACTS_FIELD: unpack_facts_wanted,
     FILES_FIELD: unpack_files_waiting,
     COMMANDS_FIELD: unpack_commands_waiting,
+    ENDED_FIELD: unpack_ended,
 }
 """What an entry's field says."""
 READ_ONCE = frozenset((REPLY_FIELD, TAP_FIELD))

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, STDLibLogObserver
 
+from iotgw.callers import Callers
 from iotgw.commandbook import WorkersBook
 from iotgw.depot import WorkersDepot
 from iotgw.directory import RedisDirectory
@@ -34,7 +35,7 @@ from protocols.registry import RegistryError, registered
 from settings import AckRule, Admission, Settings, SettingsError
 from settings.load import exit_with, load_or_exit
 from settings.logs import configure
-from tasks.contract import CommandsWaiting, FactsWanted, FilesWaiting, Kick, Reply, Tap
+from tasks.contract import CommandEnded, CommandsWaiting, FactsWanted, FilesWaiting, Kick, Reply, Tap
 
 if TYPE_CHECKING:
     from iotgw.control import Control
@@ -64,7 +65,8 @@ class GatewayService(Service):
     def __init__(self, settings: Settings, reactor: Any) -> None:
         self._settings = settings
         self._reactor = reactor
-        self._listeners = Listeners(settings, usable_protocols(settings), reactor)
+        self._protocols = usable_protocols(settings)
+        self._listeners = Listeners(settings, self._protocols, reactor)
         timeout = settings.receipt_timeout_seconds
         self._publisher = Publisher(settings.effective_broker_url, settings.gateway_id, reactor, timeout)
         self.gateway = Gateway(settings, reactor, self._publisher.publish)
@@ -87,6 +89,7 @@ class GatewayService(Service):
         self.gateway.wondering.ask_of(self._marks)
         self.gateway.downloads.fetch_from(WorkersDepot(self.offload))
         self.gateway.commanding.ask_of(WorkersBook(settings.gateway_id, self.offload))
+        self._callers = Callers(reactor)
         self._draining = Draining(self.gateway, reactor, self._stop_listening)
         self._is_listening = False
         self._control = None if settings.control_listen == OFF else self._make_control()
@@ -182,7 +185,17 @@ class GatewayService(Service):
         # Not at the top: a gateway without it has no need of what it takes.
         from iotgw.control import Control
 
-        return Control(self._settings, self.gateway, self.offload, self._draining, self._mailbox, self._listens, self._reactor)
+        return Control(
+            self._settings,
+            self.gateway,
+            self.offload,
+            self._draining,
+            self._mailbox,
+            self._callers,
+            self._protocols,
+            self._listens,
+            self._reactor,
+        )
 
     def _listens(self) -> bool:
         return self._is_listening
@@ -206,6 +219,8 @@ class GatewayService(Service):
                 self.gateway.downloads.look_again(entry)
             elif isinstance(entry, CommandsWaiting):
                 self.gateway.commanding.look_again(entry)
+            elif isinstance(entry, CommandEnded):
+                self._callers.ended(entry)
             else:
                 self.gateway.batches.receive(entry)
 

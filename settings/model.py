@@ -50,6 +50,18 @@ class AckRule(StrEnum):
     """At once: lost if the gateway ends before the broker or the spool has it."""
 
 
+class CommandEffect(StrEnum):
+    """What a command does to a device."""
+
+    QUERY = "query"
+    """It reads."""
+    CONFIGURE = "configure"
+    ACTUATE = "actuate"
+    """It does something in the world."""
+    RAW = "raw"
+    """An expert's bytes."""
+
+
 class LogFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
@@ -206,6 +218,10 @@ class Settings(BaseSettings):
     )
     control_token_file: Path | None = Field(None, description="file that holds control_token")
     control_tasks: list[str] = Field(["tasks.devices.summary"], description="tasks that may be run over the control API")
+    control_commands: list[CommandEffect] = Field(
+        [CommandEffect.QUERY, CommandEffect.CONFIGURE],
+        description="effects of commands that may be asked for over the control API: query, configure, actuate, raw",
+    )
 
     media_folder: Path | None = Field(None, description="folder of photos and other files of devices; empty: var/media")
     media_file_bytes: int = Field(
