@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from protocols.catalogue import Entry
+from protocols.command import AnswersName
 from protocols.credential import Credential
 from protocols.filling import fill
 from protocols.message import Message
@@ -19,6 +20,7 @@ class BaseProtocol:
     title: str
     port: int
     messages: Mapping[int, MessageRow]
+    answers_name = AnswersName.NOTHING
     has_credentials = False
     told_beside_body: frozenset[str] = frozenset()
     """None, unless it says otherwise."""

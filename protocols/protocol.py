@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from construct import Struct
 
+from protocols.command import AnswersName
 from protocols.credential import Credential
 from protocols.explanation import Field
 from protocols.message import Event, Message, Outcome
@@ -98,6 +99,8 @@ class DeviceProtocol(Protocol):
     """Its name among people: ``JT/T 808``."""
     port: int
     """The TCP port it listens on by default."""
+    answers_name: AnswersName
+    """By what its devices' answers tell which command they are to."""
 
     @property
     def messages(self) -> Mapping[int, MessageRow]:
