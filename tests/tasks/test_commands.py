@@ -12,11 +12,13 @@ from celery.exceptions import Reject
 from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 
-from protocols.command import AnswersName, AnswerStatus
+from protocols.command import Answer, AnswersName, AnswerStatus
+from protocols.message import Message
+from protocols.report import Decoded
 from settings import Settings
 from store.commands import ledger, turns
 from store.models import AuditEntry, Command, CommandStep
-from tasks import commands
+from tasks import commands, ingest
 from tasks import connection as worker_connection
 from tasks.contract import (
     COMMANDS_FIELD,
@@ -24,21 +26,29 @@ from tasks.contract import (
     ENDED_FIELD,
     MOST_COMMANDS,
     REPLY_BYTES,
+    REPLY_FIELD,
     ROUTES,
+    SENDING_TASK,
+    IngestMessage,
     Ready,
     Reply,
+    ingest_payload,
     mailbox,
     pack_reply,
     read_granted,
     read_ready,
     unpack_commands_waiting,
     unpack_ended,
+    unpack_reply,
 )
+from tests.records import report
+from tests.servers import Child
 from tests.store.commands.made import (
     ALL,
     ASK,
     LOCK,
     PROTOCOLS,
+    Commanded,
     answer,
     asked,
     causes,
@@ -50,6 +60,7 @@ from tests.store.commands.made import (
     sent,
     states,
 )
+from tests.tasks.workers import broker_at
 
 HEAD = b"head"
 GATEWAY = "gw-1"
@@ -382,3 +393,43 @@ def test_whoever_is_killed_between_grant_and_launch_leaves_what_nobody_repeats(m
     say(answer(command, AnswerStatus.DONE))
     assert states() == ["failed no_answer"]
     assert CommandStep.objects.latest("id").cause == "late answer"
+
+
+class Answering(Commanded):
+    """Of which every message is an answer: that what its body numbers is done."""
+
+    def decode(self, message: Message) -> Decoded:
+        done = Answer((LOCK,), AnswerStatus.DONE, int(message.body))
+        return Decoded([report(message.body, None, kind="answer", answer=done)])
+
+
+def test_with_the_batch_that_brings_an_answer_its_waiter_is_told(memory: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ingest.protocols, "fake", Answering(AnswersName.SEQUENCE))
+    command = sent(waiter="gw-9")
+    message = IngestMessage("fake", "1", 5, 1, b"head", str(command.id).encode(), int(now().timestamp() * 1000))
+    ingest.store_batch(**ingest_payload("b1", "gw-1", [message]))
+    assert states() == ["acknowledged"]
+    assert words(memory, "gw-9") == ([], [command.id])
+    ingest.store_batch(**ingest_payload("b1", "gw-1", [message]))
+    assert words(memory, "gw-9") == ([], [])
+    assert causes(command) == ["asked", "sent", "answered"]
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_worker_that_is_killed_beside_its_commit_grants_once(
+    place: str, database_url: str, redis_url: str, redis_broker_url: str, memory: redis.Redis, start_child: Callable[..., Child]
+) -> None:
+    command = asked("limit")
+    urls = {"IOTGW_DATABASE_URL": database_url, "IOTGW_REDIS_URL": redis_url, "IOTGW_BROKER_URL": redis_broker_url}
+    words = ("-m", "celery", "-A", "tests.tasks.killed", "worker", "--concurrency", "1", "--without-mingle", "--without-gossip")
+    worker = start_child(*words, name="worker", **urls, IOTGW_TEST_KILL=place)
+    with broker_at(redis_broker_url, redis_url) as broker:
+        broker.send(SENDING_TASK, GATEWAY, [[command.id, 7, b"frame"]], task_id="call:gw-1:1")
+    worker.wait_until(lambda: bool(memory.xlen(mailbox(GATEWAY))), "the gateway has its answer")
+    ((_, fields),) = memory.xrange(mailbox(GATEWAY))  # type: ignore[misc]
+    assert unpack_reply(fields[REPLY_FIELD]) == Reply("call:gw-1:1", [True], None)
+    assert memory.exists("tests:killed")
+    assert states() == ["sent"]
+    assert causes(command) == ["asked", "sent"]
+    command.refresh_from_db()
+    assert command.tries == 1
