@@ -48,6 +48,10 @@ class Command(DataCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
+        parser.usage = (
+            "%(prog)s DEVICE NAME [FIELD=VALUE ...] [--wait [SPAN]] [options]\n"
+            "       %(prog)s --group GROUP NAME [FIELD=VALUE ...] [--pace N/s] [options]"
+        )
         parser.add_argument(
             "words",
             nargs="+",
