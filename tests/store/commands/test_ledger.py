@@ -10,15 +10,16 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Q
 
 from protocols.command import AnswerStatus
 from store.audit import Actor
 from store.bulk import write
 from store.commands import ledger, turns
-from store.commands.ledger import AGAIN, MOST_TRIES
+from store.commands.ledger import AGAIN, MOST_TRIES, Heard
 from store.models import AuditEntry, Command, CommandStep
+from tests.processes import wait_until
 from tests.records import anybody, incoming, report
 from tests.store.commands.made import (
     ME,
@@ -280,3 +281,48 @@ def test_with_its_device_it_goes() -> None:
     sent()
     device().delete()
     assert not CommandStep.objects.exists()
+
+
+def waits() -> bool:
+    """Whether somebody waits for a lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("who", ["look", "time", "cancelling", "gateway", "telling"])
+def test_who_moves_many_waits_for_a_batch_and_never_in_a_ring(who: str) -> None:
+    """A batch with answers holds the first command when the other comes, who then wants both; it wants the second itself."""
+    at = now()
+    first, second = (sent("ask", identity, at=at) for identity in "ab")
+    # In the table, though not by its id, the first one is behind the second now.
+    for command in (second, first):
+        Command.objects.filter(id=command.id).update(due_at=at, **({"state": "queued"} if who in ("cancelling", "gateway") else {}))
+    ids = Q(id__in=[first.id, second.id])
+    others: dict[str, Callable[[], Any]] = {
+        "look": lambda: ledger.end_late(at + seconds(3600), 10),
+        "time": lambda: ledger.unsent("gw", {second.id: "", first.id: ""}, "", now()),
+        "cancelling": lambda: ledger.cancel(ids, now(), ME),
+        "gateway": lambda: granted(second, first),
+        "telling": lambda: ledger.seen(turns.due(at + seconds(1), 10), now()),
+    }
+
+    def run() -> None:
+        try:
+            with connection.cursor() as cursor:
+                # As it may with many rows.
+                cursor.execute("SET enable_indexscan = off")
+            others[who]()
+        finally:
+            connection.close()
+
+    heard = [Heard(row.device_id, answer(row), now(), "answer", b"") for row in (first, second)]
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            ledger.settle(heard[:1], now())
+            other = pool.submit(run)
+            wait_until(waits, "the other waits")
+            ledger.settle(heard[1:], now())
+        other.result(60)
+    assert states() == ["acknowledged", "acknowledged"]
