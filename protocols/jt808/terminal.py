@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 from construct import ConstructError
 
+from protocols.executions import Executions
 from protocols.fields import Declaration
 from protocols.framing import DelimitedSplitter
 from protocols.items import Item
@@ -84,6 +85,10 @@ class JT808Terminal:
     @property
     def heartbeat_seconds(self) -> float:
         return max(1.0, float(self.orders.parameters["heartbeat_interval_s"]))
+
+    @property
+    def executed(self) -> Executions:
+        return self.orders.executed
 
     @property
     def firmware(self) -> bytes:
