@@ -1,7 +1,7 @@
 """Commands on their way down to devices, and what devices answer.
 
     whoever runs the link                 codec                             device
-      ── prepare (kind, body) ───────────▶ numbers and frames it, nothing leaves
+      ── prepare (kind, body, number) ───▶ numbers and frames it, nothing leaves
       ◀── Prepared (sequence, data) ───────
       ── launch, once that is stored ────▶ ── data ────────────────────────────▶
                                            ◀── a message that answers ──────────  its report has an Answer
@@ -94,6 +94,8 @@ class Prepared(NamedTuple):
     """Its frames."""
     sequence: int | None = None
     """By which the device's answers name it; None where they do not."""
+    body: bytes = b""
+    """What it was made of: a codec that lets it leave later, or again, needs it."""
 
 
 class AnswersName(StrEnum):

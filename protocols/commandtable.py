@@ -1,14 +1,28 @@
-"""The commands of a protocol by their names: what operators can have its devices do, and the bytes of it."""
+"""The commands of a protocol by their names: what operators can have its devices do, and the bytes of it.
+
+    table of messages ─┐
+    rules of commands ─┼─▶ catalogue: name, effect, fields with their units and words ─▶ lists, forms, reference pages
+    register maps ─────┘
+    name and fields ───▶ checked ─▶ the message's id and body, and its rule with these fields
+
+A command's name is that of its message's row. Beside those stand commands of register maps, and ``raw``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from protocols.catalogue import languages
 from protocols.command import CommandField, CommandKind, CommandRule, Effect
-from protocols.describe import rows
+from protocols.describe import Row, rows, text_of
+from protocols.fields import Choice, Flags
+from protocols.filling import EXTRA
+from protocols.items import Items
 
 if TYPE_CHECKING:
+    from construct import Struct
+
     from protocols.protocol import DeviceProtocol, MessageRow
 
 RAW = "raw"
@@ -37,8 +51,10 @@ class Built(NamedTuple):
 
 
 def commands_of(protocol: DeviceProtocol, head: bytes = b"") -> dict[str, CommandKind]:
-    """A protocol's commands by name, for the device whose messages have a head like this."""
-    return {**{row.name: _kind(row) for row in protocol.messages.values() if _rule(row)}, RAW: RAW_KIND}
+    """A protocol's commands by name, for the device whose messages have a head like this; without one in the oldest layouts."""
+    edition = edition_of(protocol, head)
+    found = {row.name: _kind(row, edition) for row in protocol.messages.values() if _rule(row)}
+    return {**_more(protocol, head), **found, RAW: RAW_KIND}
 
 
 def edition_of(protocol: DeviceProtocol, head: bytes) -> str:
@@ -52,14 +68,24 @@ def build(protocol: DeviceProtocol, name: str, fields: Mapping[str, Any], identi
 
     Raises: ValueError, with the command or the field, its value and what it may be.
     """
+    edition = edition_of(protocol, head)
     row = next((row for row in protocol.messages.values() if row.name == name and _rule(row)), None)
-    if row is None:
-        if name != RAW:
-            raise ValueError(f"there is no command {name!r}")
-        return _raw(fields, RAW_KIND.rule)
-    rule = _rule(row)
-    assert rule is not None
-    return Built(row.id, protocol.build(row.id, {**rule.defaults, **fields}, edition_of(protocol, head)), rule.of(fields))
+    command = _kind(row, edition) if row else RAW_KIND if name == RAW else _more(protocol, head).get(name)
+    if command is None:
+        raise ValueError(f"there is no command {name!r}")
+    if not isinstance(fields, Mapping) or not all(isinstance(field, str) for field in fields):
+        raise ValueError(f"{name}: {fields!r} is no fields by name")
+    if command.kind is None:
+        return _raw(fields, command.rule)
+    of: Callable[[str, bytes], Mapping[str, Any]] = getattr(protocol, "fields_of", lambda identity, head: {})
+    told = {**of(identity, head), **command.preset}
+    for field, value in told.items():
+        if fields.get(field, value) != value:
+            raise ValueError(f"{name}: {field}: {fields[field]!r}, where this device's is {value!r}")
+    known = {field.name.partition("[")[0].partition(".")[0] for field in command.fields}
+    defaults = {field: value for field, value in command.rule.defaults.items() if field in known}
+    body = protocol.build(command.kind, {**defaults, **told, **fields}, edition)
+    return Built(command.kind, body, command.rule.of({**told, **fields}))
 
 
 def shown(command: CommandKind) -> dict[str, Any]:
@@ -81,15 +107,69 @@ def shown(command: CommandKind) -> dict[str, Any]:
 
 
 def _rule(row: MessageRow) -> CommandRule | None:
+    # Rows of other packages need not have one, and protocols of theirs not what follows.
     rule: CommandRule | None = getattr(row, "command", None)
     return rule
 
 
-def _kind(row: MessageRow) -> CommandKind:
+def _more(protocol: DeviceProtocol, head: bytes) -> dict[str, CommandKind]:
+    more: Callable[[bytes], dict[str, CommandKind]] = getattr(protocol, "more_commands", lambda head: {})
+    return more(head)
+
+
+def _kind(row: MessageRow, edition: str) -> CommandKind:
     rule = _rule(row)
     assert rule is not None
-    fields = [CommandField(field.name, field.type, field.unit, field.text) for field in rows(next(iter(row.layouts.values())))]
-    return CommandKind(row.name, row.id, row.english, row.chinese, rule, tuple(fields), row.answered_by)
+    fields = rule.form if rule.form is not None else tuple(_fields(_layout(row, edition), rule))
+    return CommandKind(row.name, row.id, row.english, row.chinese, rule, fields, row.answered_by)
+
+
+def _layout(row: MessageRow, edition: str) -> Struct:
+    """The layout of the newest edition that is not newer than this one; else, and without an edition, the first."""
+    known = [name for name in row.layouts if edition and name.split()[0] <= edition]
+    newest = max((name.split()[0] for name in known), default="")
+    return next((row.layouts[name] for name in known if name.split()[0] == newest), next(iter(row.layouts.values())))
+
+
+def _fields(layout: Struct, rule: CommandRule) -> Iterator[CommandField]:
+    for row in rows(layout):
+        if row.is_counted or row.name.rpartition(".")[2] == EXTRA:
+            continue
+        is_needed = row.name.partition("[")[0].partition(".")[0] not in rule.defaults
+        yield CommandField(row.name, row.type, row.unit, *languages(row.text), is_needed, row.condition, tuple(_words(row)))
+
+
+def _words(row: Row) -> Iterator[dict[str, Any]]:
+    words = row.words
+    if isinstance(words, Choice):
+        for value, option in words.options.items():
+            yield {"value": value, "name": option.name, **_texts(option.text)}
+    elif isinstance(words, Flags):
+        for at, bit in words.bits.items():
+            yield {"bit": at, "width": bit.width, "name": bit.name, **_texts(bit.text), "choices": list(bit.choices)}
+    elif isinstance(words, Items):
+        for id, declarations in words.table.items():
+            for declaration in declarations:
+                yield _item(id, declaration)
+
+
+def _item(id: int, declaration: Any) -> dict[str, Any]:
+    """An item of a list, which may have fields of its own."""
+    parts = [row for row in rows(declaration) if not row.is_counted]
+    first = parts[0] if len(parts) == 1 else None
+    return {
+        "id": id,
+        "name": str(declaration.name),
+        **_texts(text_of(declaration)),
+        "type": first.type if first else "fields",
+        "unit": first.unit if first else "",
+        "words": [word["name"] for word in _words(first)] if first else [row.name.rpartition(".")[2] for row in parts],
+    }
+
+
+def _texts(text: str) -> dict[str, str]:
+    english, chinese = languages(text)
+    return {"english": english, "chinese": chinese}
 
 
 def _raw(fields: Mapping[str, Any], rule: CommandRule) -> Built:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from construct import Struct
 
 from protocols.command import Answer, AnswersName, AnswerStatus, CommandRule, Effect
 from protocols.protocol import DeviceProtocol, MessageRow
-from protocols.rows import Direction
+from protocols.rows import Direction, MessageType
 from store.audit import Actor
 from store.bulk import write
 from store.commands import asking, ledger
@@ -28,20 +27,7 @@ LOCK, ASK, LIMIT, ERASE = 1, 2, 3, 4
 
 
 def down(id: int, name: str, english: str, effect: Effect, **rule: Any) -> MessageRow:
-    # It has what a row has, and a rule, which the rows of this protocol's base have not.
-    return cast(
-        "MessageRow",
-        SimpleNamespace(
-            id=id,
-            name=name,
-            english=english,
-            chinese=english,
-            layouts={"": Struct()},
-            direction=Direction.DOWN,
-            answered_by=(),
-            command=CommandRule(effect, **rule),
-        ),
-    )
+    return MessageType(id, name, english, english, {"first": Struct()}, Direction.DOWN, command=CommandRule(effect, **rule))
 
 
 class Commanded(FakeProtocol):
