@@ -82,6 +82,11 @@ class Callers:
 
         return ended.addBoth(over)
 
+    def stop(self) -> None:
+        """Wake all: nobody will tell them of an end."""
+        for command in list(self._waiting):
+            self.ended(CommandEnded(command))
+
     def left(self) -> None:
         self._count -= 1
 

@@ -153,6 +153,7 @@ class GatewayService(Service):
         # Commands that could not be put back end by their time-outs.
         yield returned
         self.offload.stop()
+        self._callers.stop()
         self._directory.stop()
         self._marks.stop()
         if self._control is not None:

@@ -90,6 +90,7 @@ class _Gateway(Collector):
             "admissions_waiting": ("Devices that wait to be asked for", gateway.admissions.waiting),
             "reading_paused": ("1 while devices are not read from", int(gateway.is_paused)),
             "draining": ("1 from the beginning of a drain on", int(reach.draining.state != "no")),
+            "callers_waiting": ("Callers that wait for the end of a command", len(reach.callers)),
             "calls_waiting": ("Tasks whose reply is waited for", reach.offload.waiting),
             "reactor_lag_latest_seconds": ("The last of the lags", reach.lag.latest),
         }

@@ -9,6 +9,7 @@ from twisted.internet.protocol import connectionDone
 
 from iotgw.callers import MOST_CALLERS
 from iotgw.control.commands import ANSWER_SECONDS, STATUSES, CatalogueTold, catalogues
+from iotgw.control.server import MOST_CONNECTIONS
 from protocols.registry import PROTOCOLS
 from settings import Settings
 from tasks.contract import ASK_TASK, CANCEL_COMMAND_TASK, SHOW_COMMAND_TASK, CommandEnded, Fault, Reply
@@ -142,6 +143,15 @@ def test_who_waits_is_told_of_the_command_though_nobody_knows_what_became_of_it(
     assert (asking.answer().status, asking.answer().json["id"], asking.answer().json["state"]) == (202, 7, "queued")
 
 
+def test_a_stopping_gateway_tells_who_waits_what_it_knows(desk: Desk) -> None:
+    asking, early = asked(desk), desk.begin("POST", PATH, GIVEN)
+    desk.offload.stop()
+    desk.callers.stop()
+    assert (asking.answer().status, asking.answer().json["id"]) == (202, 7)
+    assert early.answer().code == "stopping"
+    assert len(desk.callers) == 0
+
+
 def test_whoever_hangs_up_is_forgotten(desk: Desk) -> None:
     early, late = desk.begin("POST", PATH, GIVEN), asked(desk)
     assert len(desk.callers) == 2
@@ -160,6 +170,8 @@ def test_no_more_callers_wait_than_leave_room_for_others(desk: Desk) -> None:
     answered = desk.ask("POST", PATH, GIVEN)
     assert (answered.status, answered.code) == (503, "too_many_callers")
     assert len(desk.sent) == MOST_CALLERS
+    assert f"iotgw_callers_waiting {float(MOST_CALLERS)}" in desk.get("/metrics").text
+    assert MOST_CALLERS <= MOST_CONNECTIONS / 2
     assert asked(desk, wait="0").answer().status == 202
     assert desk.get("/healthz").status == 200
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, succeed
 
-from iotgw.commandbook import ANSWER_SECONDS, WorkersBook
+from iotgw.commandbook import ANSWER_SECONDS, LONGEST_TASK_SECONDS, WorkersBook
+from tasks.commands import TIME_LIMIT_SECONDS
 from tasks.contract import (
     NEXT_COMMANDS_TASK,
     SENDING_TASK,
@@ -70,6 +71,10 @@ def test_a_device_is_asked_for_with_the_head_of_its_messages() -> None:
 @pytest.mark.parametrize("answer", [None, [], [[]], "no", [[], [[7, 5]]], [[], [["7", 5, b""]]], [[], 5]])
 def test_an_answer_about_turns_that_is_none_is_a_failure(answer: Any) -> None:
     assert got(Asked(answer).next_commands(ASKING)).check(BadPayloadError)
+
+
+def test_a_worker_s_task_about_commands_ends_when_a_gateway_counts_on_it() -> None:
+    assert TIME_LIMIT_SECONDS <= LONGEST_TASK_SECONDS
 
 
 @pytest.mark.parametrize("answer", [None, [], [True], [True, 1], [True, False, True], "no"])
