@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 
 from iotgw.commandbook import SETTLED_SECONDS, CommandBook
 from iotgw.marks import Device
-from iotgw.offload import StoppingError, TaskFailedError
+from iotgw.offload import StoppingError, TaskFailedError, TooManyCallsError
 from iotgw.seldom import Seldom
 from iotgw.sessions import Session, Sessions
 from iotgw.statistics import Statistics
@@ -211,9 +211,10 @@ class Commanding:
             granted: list[bool] = yield book.sending(leaving)
         except Exception as error:
             self._not_answered(error)
-            self._statistics.count("commands.unsent", len(parcel))
-            # A worker may have granted it, or be about to: nobody writes it, and it is put back when that is over.
-            self._put_back([_Return(_device(one.session), Unsent(one.command, "")) for one in parcel], SETTLED_SECONDS)
+            if not isinstance(error, TooManyCallsError):
+                self._statistics.count("commands.unsent", len(parcel))
+                # A worker may have granted it, or be about to: nobody writes it, and it is put back when that is over.
+                self._put_back([_Return(_device(one.session), Unsent(one.command, "")) for one in parcel], SETTLED_SECONDS)
             return None
         unsent: list[_Return] = []
         for one, is_granted in zip(parcel, granted, strict=True):
@@ -266,7 +267,7 @@ class Commanding:
     def _not_returned(self, failure: Failure, returns: Sequence[_Return]) -> None:
         """A second word must not find the command on its way again: so not before the first can be done no more."""
         self._not_answered(failure.value)
-        self._return(returns, SETTLED_SECONDS)
+        self._return(returns, RETRY_SECONDS if failure.check(TooManyCallsError) else SETTLED_SECONDS)
 
     def _hold(self, devices: Iterable[Device]) -> None:
         for device in devices:

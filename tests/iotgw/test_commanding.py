@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from iotgw.commandbook import SETTLED_SECONDS
 from iotgw.commanding import MOST_ROUNDS, MOST_SENDING_BYTES, RETRY_SECONDS, SOON_SECONDS
-from iotgw.offload import TaskFailedError, TaskTimedOutError
+from iotgw.offload import TaskFailedError, TaskTimedOutError, TooManyCallsError
 from iotgw.sessions import Session
 from protocols import Event, Send
 from protocols.command import Prepared
@@ -164,6 +164,19 @@ def test_a_grant_whose_word_is_lost_is_put_back_when_no_worker_can_be_at_it_and_
     assert book.asked("unsent") == [[Unsent(7, "")]]
     assert board.heard() == ["2 5 go"]
     assert (book.rows[7].data, book.rows[7].state) == (b"2 5 go\n", "sent")
+
+
+def test_what_was_not_even_asked_since_too_many_calls_wait_is_asked_again_soon(house: House, book: FakeBook) -> None:
+    board = Board(house)
+    book.add(7, *DEV)
+    book.add(8, *DEV, body=b"bad")
+    book.answers["sending"] = book.answers["unsent"] = lambda do: fail(TooManyCallsError("256 wait"))
+    nudge(house)
+    house.pass_time(RETRY_SECONDS / 2)
+    book.answers.clear()
+    house.pass_time(2 * RETRY_SECONDS)
+    assert (board.heard(), states(book)) == (["2 5 go"], ["sent", "failed"])
+    assert len(book.asked("sending")) == 2
 
 
 def test_a_question_that_no_worker_answered_is_not_taken_for_a_grant_that_comes_late(house: House, book: FakeBook) -> None:
