@@ -40,6 +40,8 @@ STORE_COMMANDS = {
     "redecode": "Decode what is stored again after a protocol was mended, and see how far that is.",
     "media": "List photos and other files of devices, and copy one out.",
     "files": "List files for devices, such as firmware, add one, offer one to devices, and see how far they are.",
+    "command": "Have a device, or a group of them, do something, and wait for its end.",
+    "commands": "List what devices were told to do, show what has become of it, cancel it; list what there is.",
     "targets": "List to whom stored data is forwarded, add one, see how far it is; deal with what one refused.",
     "forward": "Send what is stored on to the targets, until stopped; iotgw up runs it.",
     "audit": "Show who changed what, or write it as CSV.",

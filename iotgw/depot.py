@@ -1,10 +1,8 @@
-"""Where files for devices come from: Redis, which knows who has something waiting, and the workers, who have files and rows.
+"""Where files for devices come from: the workers, who have files and rows.
 
-reactor                          thread                   Redis
-  ── is_marked(devices) ──────────▶ SMISMEMBER ────────────▶ iotgw:files
-  ── next_offers(devices) ─▶ offload ─▶ worker ─▶ database
-  ── read_slice(file, at) ─▶ offload ─▶ worker ─▶ media folder
-  ── note(deliveries) ─────▶ offload ─▶ worker ─▶ database
+next_offers(devices) ─▶ offload ─▶ worker ─▶ database
+read_slice(file, at) ─▶ offload ─▶ worker ─▶ media folder
+note(deliveries) ─────▶ offload ─▶ worker ─▶ database
 
 Bytes come as replies through the mailbox. A reply is deleted when it is read, and a gateway has a few of them under way at
 a time, so that Redis never holds more of all files than that; a key that expires would be one more round trip, and stay.
@@ -13,14 +11,12 @@ a time, so that Redis never holds more of all files than that; a key that expire
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads
 
-from iotgw.redisthread import RedisThread
+from iotgw.marks import Device
 from tasks.contract import (
-    FILES_WAITING,
     NOTE_TASK,
     OFFERS_TASK,
     SLICE_BYTES,
@@ -29,21 +25,16 @@ from tasks.contract import (
     DeliveryNote,
     Shelved,
     read_shelved,
-    route_field,
 )
 
 ANSWER_SECONDS = 15.0
 """How long a worker may take: it may have a photo to look at first."""
 
-Device = tuple[str, str]
 Ask = Callable[..., "Deferred[Any]"]
 
 
 class Depot(Protocol):
     """Who has the files. All of it fails when there is no answer."""
-
-    def is_marked(self, devices: Sequence[Device]) -> Deferred[list[bool]]:
-        """Of each, whether something may wait for it."""
 
     def next_offers(self, devices: Sequence[Device]) -> Deferred[list[Shelved | None]]:
         """Of each, the file that it is to get next."""
@@ -55,16 +46,11 @@ class Depot(Protocol):
         """Have it written down how far deliveries are."""
 
 
-class RedisDepot(RedisThread):
-    """Asks Redis itself, and workers by way of ``offload``."""
+class WorkersDepot:
+    """Asks workers by way of ``offload``."""
 
-    def __init__(self, redis_url: str, reactor: IReactorFromThreads, offload: Ask) -> None:
-        super().__init__("depot", redis_url, reactor)
+    def __init__(self, offload: Ask) -> None:
         self._offload = offload
-
-    def is_marked(self, devices: Sequence[Device]) -> Deferred[list[bool]]:
-        fields = [route_field(*device) for device in devices]
-        return self.put(lambda: [bool(is_in) for is_in in cast("list[int]", self._client.smismember(FILES_WAITING, fields))])
 
     def next_offers(self, devices: Sequence[Device]) -> Deferred[list[Shelved | None]]:
         return self._ask(OFFERS_TASK, [list(device) for device in devices]).addCallback(_read_offers, len(devices))

@@ -1,14 +1,14 @@
 """Files of the platform on their way down to devices.
 
-    session begins ──▶ wonder: half a second's devices together ──▶ Redis: does anything wait for them?
-    mailbox: look again ──────────────────────────────┐              └─ those of whom it does
-                                                      ▼
-    codec ◀── offer ─────────────────────── a task: which file? ◀────┘
+    session begins ── wondering ──▶ those for whom something may wait
+    mailbox: look again ──────────────┐      │
+                                      ▼      ▼
+    codec ◀── offer ─────────────── a task: which file?
     codec ── wanted (offset, length) ──▶ slices ── bytes ──▶ codec ──▶ device
     how far each is, every 10 s ───────▶ a task for all
 
-A device for which nothing waits costs its share of one question to Redis a session. What becomes of a file a worker
-learns with the report in which the device says so, so nothing is lost with a gateway but the last seconds of progress.
+What becomes of a file a worker learns with the report in which the device says so, so nothing is lost with a gateway but
+the last seconds of progress.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ import structlog
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from iotgw.depot import Depot, Device
+from iotgw.depot import Depot
+from iotgw.marks import Device
 from iotgw.seldom import Seldom
 from iotgw.sessions import Session, Sessions
 from iotgw.slices import Slices
 from iotgw.statistics import Statistics
+from iotgw.wondering import take_some
 from protocols import Wanted
 from tasks.contract import MOST_OFFERS, DeliveryNote, FilesWaiting, Shelved
 
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 0.5
-"""How long a device that comes waits for others to share its question. It has more urgent things to say first."""
 RETRY_SECONDS = 5.0
 NOTE_SECONDS = 10.0
 SOON_SECONDS = 0.1
@@ -71,7 +71,6 @@ class Downloads:
         self._depot: Depot | None = None
         self._slices: Slices | None = None
         self._by_device: dict[Device, Download] = {}
-        self._wondering: dict[Device, None] = {}
         self._marked: dict[Device, None] = {}
         self._look_timer: IDelayedCall | None = None
         self._notes: dict[int, DeliveryNote] = {}
@@ -91,11 +90,12 @@ class Downloads:
         """Of files, for whoever asks for the same."""
         return 0 if self._slices is None else self._slices.held_bytes
 
-    def begun(self, session: Session) -> None:
-        """A device has come: whether something waits for it is asked soon."""
-        if self._depot is not None and session.link.carries_files:
-            self._wondering[session.protocol, session.identity] = None
-            self._hasten(LOOK_SECONDS)
+    def wait_for(self, devices: Sequence[Device]) -> None:
+        """Something may wait for devices that are here; whose links carry no files, a worker fails theirs by itself."""
+        able = [device for device in devices if (session := self._sessions.get(*device)) and session.link.carries_files]
+        if self._depot is not None and able:
+            self._marked.update(dict.fromkeys(able))
+            self._hasten(0)
 
     def ended(self, session: Session) -> None:
         """A device has left. How far it is, is written down with the next note."""
@@ -142,32 +142,22 @@ class Downloads:
     def _look(self) -> None:
         if self._depot is None:
             return
-        wondering, marked = _some(self._wondering), _some(self._marked)
-        if wondering:
-            is_marked = self._depot.is_marked(wondering)
-            is_marked.addCallback(self._looked, wondering).addErrback(self._not_answered, wondering, self._wondering)
+        marked = take_some(self._marked, MOST_OFFERS)
         if marked:
-            offers = self._depot.next_offers(marked)
-            offers.addCallback(self._told, marked).addErrback(self._not_answered, marked, self._marked)
-        if self._wondering or self._marked:
-            self._hasten(0)
-
-    def _looked(self, is_marked: Sequence[bool], devices: Sequence[Device]) -> None:
-        found = [device for device, is_so in zip(devices, is_marked, strict=True) if is_so]
-        if found:
-            self._marked.update(dict.fromkeys(found))
+            self._depot.next_offers(marked).addCallback(self._told, marked).addErrback(self._not_answered, marked)
+        if self._marked:
             self._hasten(0)
 
     def _told(self, files: Sequence[Shelved | None], devices: Sequence[Device]) -> None:
         for device, file in zip(devices, files, strict=True):
             self._begin(device, file)
 
-    def _not_answered(self, failure: Failure, devices: Sequence[Device], again: dict[Device, None]) -> None:
+    def _not_answered(self, failure: Failure, devices: Sequence[Device]) -> None:
         """Ask again for those that are still here."""
         self._statistics.count("downloads.not_answered")
         self._say("no answer what files wait, will ask again", failure)
         if self._depot is not None:
-            again.update(dict.fromkeys(device for device in devices if self._sessions.get(*device) is not None))
+            self._marked.update(dict.fromkeys(device for device in devices if self._sessions.get(*device) is not None))
             self._hasten(RETRY_SECONDS)
 
     def _begin(self, device: Device, file: Shelved | None) -> None:
@@ -255,8 +245,3 @@ class Downloads:
     def _say(self, what: str, failure: Failure) -> None:
         cause = failure.type.__name__ if failure.type else ""
         self._seldom.say(log.warning, what, cause, error=failure.getErrorMessage())
-
-
-def _some(devices: dict[Device, None]) -> list[Device]:
-    """Take as many devices as go into one question."""
-    return [device for device in list(islice(devices, MOST_OFFERS)) if devices.pop(device, ()) is None]

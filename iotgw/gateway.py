@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from iotgw.admissions import Admissions, Claim, Refusal
 from iotgw.batches import Batches, Publish
+from iotgw.commanding import Commanding
 from iotgw.departures import Departure, Departures
 from iotgw.downloads import Downloads
 from iotgw.evidence import Evidence
@@ -24,6 +25,7 @@ from iotgw.sessions import Session, Sessions
 from iotgw.statistics import Statistics
 from iotgw.taps import Taps
 from iotgw.wheel import TimerWheel
+from iotgw.wondering import Wondering
 from protocols import Message
 from settings import Settings
 from tasks.contract import IngestMessage
@@ -48,6 +50,10 @@ class Gateway:
         self.admissions = Admissions(clock, self.statistics)
         self.taps = Taps(self.sessions, clock, self.statistics)
         self.downloads = Downloads(self.sessions, clock, self.statistics, settings.files_cache_bytes)
+        self.commanding = Commanding(self.sessions, clock, self.statistics)
+        self.wondering = Wondering(
+            self.sessions, clock, self.statistics, files=self.downloads.wait_for, commands=self.commanding.wait_for
+        )
         self.addresses = Addresses(settings)
         self.banned_devices: Bans[tuple[str, str]] = Bans(settings.max_bans)
         self.batches = Batches(settings, clock, self.statistics, publish, self._set_full)
@@ -74,12 +80,15 @@ class Gateway:
         self.wheel.stop()
         self.batches.stop()
         self.taps.stop()
+        self.wondering.stop()
         self.downloads.stop()
+        self.commanding.stop()
 
     def drain(self) -> Deferred[None]:
         """Read no more from devices; fires when all that was read is answered."""
         self._is_draining = True
         self._set_reading(False)
+        self.commanding.rest()
         return self.batches.drain()
 
     def close_links(self, cause: str) -> Deferred[None]:
@@ -233,7 +242,7 @@ class Gateway:
             log.debug("session begun", protocol=session.protocol, device=session.identity, peer=session.link.peer)
             self.routes.claim(session)
             self.evidence.begun(session)
-            self.downloads.begun(session)
+            self.wondering.begun(session)
         if lost is not None:
             log.debug("newer link wins", protocol=lost.protocol, device=lost.identity, closed=lost.link.peer)
             self._replaced(lost)
@@ -248,6 +257,7 @@ class Gateway:
             self.statistics.count("sessions.ended")
             self._departed(link, identity, cause)
             self.downloads.ended(ended)
+            self.commanding.ended(ended)
             self.routes.release(ended)
             self.presence.ended(ended, cause)
             self.evidence.ended(ended, cause)
@@ -262,6 +272,7 @@ class Gateway:
             "banned_devices": len(self.banned_devices),
             "taps": len(self.taps),
             "downloads": len(self.downloads),
+            "commands": len(self.commanding),
             **self.batches.snapshot(),
             **self.routes.snapshot(),
             "presence_waiting": self.presence.waiting,

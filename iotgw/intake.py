@@ -104,6 +104,11 @@ class Intake(Protocol, ABC):
     def stopProducing(self) -> None:
         """The transport is gone; connectionLost follows."""
 
+    @property
+    def is_listened_to(self) -> bool:
+        """Whether what its device answers from now on is heard."""
+        return self.is_open and not self._is_retiring
+
     def set_reading(self, is_reading: bool) -> None:
         """Let the gateway hold all links while too much is without a receipt."""
         if not self.is_open:

@@ -5,6 +5,7 @@ device                      link                         gateway
                              ├── malformed: counted
                              ├── no message yet, but HTTP, TLS, SSH...: a stranger, closed
                              ├── wanted: bytes of a file that goes down ── downloads
+                             │◀─ prepare, launch: commands ─────────────── commanding
   ◀── handshakes, polls ─────┴── send: written at once
   ◀─────────────── acks ── codec ◀── (message, outcome) ── receipt
 """
@@ -26,6 +27,7 @@ from iotgw.keepalive import keep_alive, send_at_once
 from iotgw.sessions import Session
 from iotgw.strangers import LONGEST, recognise
 from protocols import Carrier, Codec, DeviceProtocol, Event, Malformed, Message, Offer, Outcome, Send, Wanted
+from protocols.command import Prepared
 from settings import AckRule
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from iotgw.linktap import LinkTap
 
 log = structlog.get_logger(__name__)
+
+CODEC_FAILED = "the codec failed at it, see the gateway's log"
+"""What becomes known of a command that meets a fault of ours. It is not tried again: it would end the next link too."""
 
 
 class Link(Intake):
@@ -180,6 +185,32 @@ class Link(Intake):
         if self.carries_files:
             cast(Carrier, self._codec).withdraw(identity)
 
+    def prepare(self, head: bytes, kind: int, body: bytes, number: int) -> Prepared:
+        """A command as it would leave, to the device whose messages have a head like this; ``number`` is the platform's.
+
+        Raises: ValueError when the device cannot take it, with the reason.
+        """
+        try:
+            return self._codec.prepare(head, kind, body, number, self._gateway.wall_time())
+        except ValueError:
+            raise
+        except Exception:
+            self._codec_failed()
+            raise ValueError(CODEC_FAILED) from None
+
+    def launch(self, prepared: Prepared) -> None:
+        """Let leave what was prepared on this link.
+
+        Raises: ValueError when it does not leave, with the reason.
+        """
+        now = self._gateway.now()
+        try:
+            events = self._codec.launch(prepared, now)
+        except Exception:
+            self._codec_failed()
+            raise ValueError(CODEC_FAILED) from None
+        self._follow(events, now)
+
     def _carry(self, do: Callable[[Carrier, float], Sequence[Event]]) -> None:
         """Have the codec do something about a file, and what comes of it happen."""
         now = self._gateway.now()
@@ -188,6 +219,10 @@ class Link(Intake):
         except Exception:
             self._codec_failed()
             return
+        self._follow(events, now)
+
+    def _follow(self, events: Sequence[Event], now: float) -> None:
+        """Have happen what the codec says of its own accord."""
         if self.tap is not None:
             events = self.tap.heard(events)
         self._take(events, now)

@@ -1,4 +1,5 @@
-"""A gateway's own Redis stream: receipts, kicks, replies, taps, questions after devices and word of files come in through it.
+"""A gateway's own Redis stream: receipts, kicks, replies, taps, questions after devices, word of files and of commands
+come in through it.
 
 Nothing is ever popped from a stream, so a reader that is cut off between reading and acting loses nothing: it
 reads on from the last entry it acted on. Replies and taps are deleted when they are read: replies may be large, and a
@@ -17,6 +18,8 @@ import structlog
 from twisted.internet.interfaces import IReactorFromThreads
 
 from tasks.contract import (
+    COMMANDS_FIELD,
+    ENDED_FIELD,
     FACTS_FIELD,
     FILES_FIELD,
     KICK_FIELD,
@@ -24,6 +27,8 @@ from tasks.contract import (
     REPLY_FIELD,
     TAP_FIELD,
     BadPayloadError,
+    CommandEnded,
+    CommandsWaiting,
     FactsWanted,
     FilesWaiting,
     Kick,
@@ -31,6 +36,8 @@ from tasks.contract import (
     Reply,
     Tap,
     mailbox,
+    unpack_commands_waiting,
+    unpack_ended,
     unpack_facts_wanted,
     unpack_files_waiting,
     unpack_kicks,
@@ -46,7 +53,7 @@ BLOCK_MS = 500
 ENTRIES_A_READ = 500
 RECONNECT_SECONDS = 0.5
 
-Told = Receipt | Kick | Reply | Tap | FactsWanted | FilesWaiting
+Told = Receipt | Kick | Reply | Tap | FactsWanted | FilesWaiting | CommandsWaiting | CommandEnded
 READ: dict[bytes, Callable[[bytes], Sequence[Told]]] = {
     RECEIPT_FIELD: lambda data: [unpack_receipt(data)],
     KICK_FIELD: unpack_kicks,
@@ -54,6 +61,8 @@ READ: dict[bytes, Callable[[bytes], Sequence[Told]]] = {
     TAP_FIELD: lambda data: [unpack_tap(data)],
     FACTS_FIELD: unpack_facts_wanted,
     FILES_FIELD: unpack_files_waiting,
+    COMMANDS_FIELD: unpack_commands_waiting,
+    ENDED_FIELD: unpack_ended,
 }
 """What an entry's field says."""
 READ_ONCE = frozenset((REPLY_FIELD, TAP_FIELD))

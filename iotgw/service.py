@@ -15,13 +15,16 @@ from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, STDLibLogObserver
 
-from iotgw.depot import RedisDepot
+from iotgw.callers import Callers
+from iotgw.commandbook import WorkersBook
+from iotgw.depot import WorkersDepot
 from iotgw.directory import RedisDirectory
 from iotgw.draining import Draining
 from iotgw.evidencetable import EvidenceTable
 from iotgw.gateway import Gateway
 from iotgw.listeners import OFF, Listeners
 from iotgw.mailbox import Mailbox, Told
+from iotgw.marks import RedisMarks
 from iotgw.offload import Offload
 from iotgw.publisher import Publisher
 from iotgw.routetable import RouteTable
@@ -32,7 +35,7 @@ from protocols.registry import RegistryError, registered
 from settings import AckRule, Admission, Settings, SettingsError
 from settings.load import exit_with, load_or_exit
 from settings.logs import configure
-from tasks.contract import FactsWanted, FilesWaiting, Kick, Reply, Tap
+from tasks.contract import CommandEnded, CommandsWaiting, FactsWanted, FilesWaiting, Kick, Reply, Tap
 
 if TYPE_CHECKING:
     from iotgw.control import Control
@@ -43,7 +46,7 @@ OTHER_FILES = 100
 """Descriptors that are not links': listeners, spool, broker, Redis, the interpreter's."""
 RELEASE_SECONDS = 3.0
 """How long a stopping gateway waits for Redis to take its routes back, and before that its last evidence; and for workers to
-have heard why its devices have left."""
+have heard why its devices have left, and which commands were not written."""
 PER_PROTOCOL = ("listen", "admissions", "acks", "idle_timeouts", "close_strangers")
 """Settings that are tables by protocol."""
 COLLECT_EVERY = 20_000
@@ -62,7 +65,8 @@ class GatewayService(Service):
     def __init__(self, settings: Settings, reactor: Any) -> None:
         self._settings = settings
         self._reactor = reactor
-        self._listeners = Listeners(settings, usable_protocols(settings), reactor)
+        self._protocols = usable_protocols(settings)
+        self._listeners = Listeners(settings, self._protocols, reactor)
         timeout = settings.receipt_timeout_seconds
         self._publisher = Publisher(settings.effective_broker_url, settings.gateway_id, reactor, timeout)
         self.gateway = Gateway(settings, reactor, self._publisher.publish)
@@ -81,8 +85,11 @@ class GatewayService(Service):
         self.gateway.presence.tell_with(self._routes.run, self.offload)
         self._directory = RedisDirectory(settings.redis_url, reactor, self.offload)
         self.gateway.admissions.ask_of(self._directory)
-        self._depot = RedisDepot(settings.redis_url, reactor, self.offload)
-        self.gateway.downloads.fetch_from(self._depot)
+        self._marks = RedisMarks("marks", settings.redis_url, reactor)
+        self.gateway.wondering.ask_of(self._marks)
+        self.gateway.downloads.fetch_from(WorkersDepot(self.offload))
+        self.gateway.commanding.ask_of(WorkersBook(settings.gateway_id, self.offload))
+        self._callers = Callers(reactor)
         self._draining = Draining(self.gateway, reactor, self._stop_listening)
         self._is_listening = False
         self._control = None if settings.control_listen == OFF else self._make_control()
@@ -96,7 +103,7 @@ class GatewayService(Service):
         self._mailbox.start()
         self._routes.start()
         self._directory.start()
-        self._depot.start()
+        self._marks.start()
         self._evidence.start()
         self._publisher.start()
         self._tap_publisher.start()
@@ -138,13 +145,17 @@ class GatewayService(Service):
         if self._spool is not None:
             self._spool.stop()
         told = self.gateway.presence.drain().addTimeout(RELEASE_SECONDS, self._reactor).addErrback(lambda _: None)
+        returned = self.gateway.commanding.drain().addTimeout(RELEASE_SECONDS, self._reactor).addErrback(lambda _: None)
         yield self._write_evidence()
         yield self._release_routes()
         # If they cannot be told that nobody is here any more, workers find out.
         yield told
+        # Commands that could not be put back end by their time-outs.
+        yield returned
         self.offload.stop()
+        self._callers.stop()
         self._directory.stop()
-        self._depot.stop()
+        self._marks.stop()
         if self._control is not None:
             yield self._control.stop()
         self._publisher.stop()
@@ -175,7 +186,17 @@ class GatewayService(Service):
         # Not at the top: a gateway without it has no need of what it takes.
         from iotgw.control import Control
 
-        return Control(self._settings, self.gateway, self.offload, self._draining, self._mailbox, self._listens, self._reactor)
+        return Control(
+            self._settings,
+            self.gateway,
+            self.offload,
+            self._draining,
+            self._mailbox,
+            self._callers,
+            self._protocols,
+            self._listens,
+            self._reactor,
+        )
 
     def _listens(self) -> bool:
         return self._is_listening
@@ -197,6 +218,10 @@ class GatewayService(Service):
                 self.gateway.evidence.tell(entry)
             elif isinstance(entry, FilesWaiting):
                 self.gateway.downloads.look_again(entry)
+            elif isinstance(entry, CommandsWaiting):
+                self.gateway.commanding.look_again(entry)
+            elif isinstance(entry, CommandEnded):
+                self._callers.ended(entry)
             else:
                 self.gateway.batches.receive(entry)
 

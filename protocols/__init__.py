@@ -4,6 +4,7 @@ Nothing in here opens a socket, reads a clock, starts a thread, logs or touches 
 same code opens frames in the gateway, decodes bodies in the workers and plays the device in the simulator.
 """
 
+from protocols.command import Answer, AnswersName, AnswerStatus, CommandRule, Effect, Prepared
 from protocols.credential import Credential
 from protocols.download import Carrier, FileResult, FileStatus, Offer
 from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send, Wanted
@@ -13,13 +14,18 @@ from protocols.terminal import Acked, Camera, Made, Moment, Terminal, TerminalEv
 
 __all__ = [
     "Acked",
+    "Answer",
+    "AnswerStatus",
+    "AnswersName",
     "Camera",
     "Carrier",
     "Codec",
+    "CommandRule",
     "Credential",
     "DecodeError",
     "Decoded",
     "DeviceProtocol",
+    "Effect",
     "Event",
     "FileResult",
     "FileStatus",
@@ -29,6 +35,7 @@ __all__ = [
     "Moment",
     "Offer",
     "Outcome",
+    "Prepared",
     "RawFrame",
     "Report",
     "Send",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from protocols.catalogue import Entry
+from protocols.command import AnswersName, CommandKind
 from protocols.credential import Credential
 from protocols.filling import fill
 from protocols.message import Message
@@ -19,6 +20,7 @@ class BaseProtocol:
     title: str
     port: int
     messages: Mapping[int, MessageRow]
+    answers_name = AnswersName.NOTHING
     has_credentials = False
     told_beside_body: frozenset[str] = frozenset()
     """None, unless it says otherwise."""
@@ -53,6 +55,18 @@ class BaseProtocol:
 
     def more_entries(self) -> dict[str, Entry]:
         """What values are called that no declaration of a message names. None, unless it says otherwise."""
+        return {}
+
+    def edition_of(self, head: bytes) -> str:
+        """Which of its messages' layouts the device with this head understands. The first, unless it says otherwise."""
+        return ""
+
+    def more_commands(self, head: bytes = b"") -> dict[str, CommandKind]:
+        """Commands by name that are no messages of their own. None, unless it says otherwise."""
+        return {}
+
+    def fields_of(self, identity: str, head: bytes) -> Mapping[str, Any]:
+        """Fields of a command that follow from which device it is for. None, unless it says otherwise."""
         return {}
 
     def credential(self, message: Message) -> Credential | None:

@@ -48,6 +48,8 @@ class Row(NamedTuple):
     """When it is there; empty for always."""
     words: Flags | Choice | Items | None
     """What has a table of its own: bits, values, items."""
+    is_counted: bool = False
+    """Whether it follows from other fields: a length, a number of entries, what is always the same."""
 
 
 class _Place:
@@ -111,7 +113,7 @@ def _rows(declaration: Any, name: str, text: str, condition: str, place: _Place)
     elif isinstance(inner, FocusedSeq):
         *before, entries = inner.subcons
         for part in before:
-            yield from _rows(part, f"{name}.{part.name}", text_of(part) or "Number of entries 个数", condition, place)
+            yield from _counted(_rows(part, f"{name}.{part.name}", text_of(part) or "Number of entries 个数", condition, place))
         yield from _rows(entries, name, text, condition, place)
     elif isinstance(inner, IfThenElse):
         yield from _either(inner, name, text, condition, place)
@@ -122,7 +124,7 @@ def _rows(declaration: Any, name: str, text: str, condition: str, place: _Place)
     elif isinstance(inner, (Array, UntilEnd, Records)):
         yield from _list(inner, name, text, condition, place)
     elif isinstance(inner, Pairs):
-        yield from _rows(inner.count, f"{name}.count", "Number of entries 个数", condition, place)
+        yield from _counted(_rows(inner.count, f"{name}.count", "Number of entries 个数", condition, place))
         yield Row(
             place.pass_by(None),
             None,
@@ -134,13 +136,15 @@ def _rows(declaration: Any, name: str, text: str, condition: str, place: _Place)
             None,
         )
     elif isinstance(inner, Prefixed) and isinstance(bare(inner.subcon), (Struct, Items, Records, UntilEnd, Switch, IfThenElse)):
-        yield from _rows(inner.lengthfield, f"{name}.length", "Length in bytes 长度", condition, place)
+        yield from _counted(_rows(inner.lengthfield, f"{name}.length", "Length in bytes 长度", condition, place))
         yield from _rows(inner.subcon, name, text, condition, place)
     elif inner is not Pass:
         size = size_of(inner)
         secret = ", secret" if _is_secret(declaration) else ""
         words = inner if isinstance(inner, (Flags, Choice, Items)) else None
-        yield Row(place.pass_by(size), size, name, type_of(inner) + secret, getattr(inner, "unit", ""), text, condition, words)
+        is_counted = isinstance(inner, Const) or _is_count(declaration)
+        unit = getattr(inner, "unit", "")
+        yield Row(place.pass_by(size), size, name, type_of(inner) + secret, unit, text, condition, words, is_counted)
 
 
 def _list(inner: Any, name: str, text: str, condition: str, place: _Place) -> Iterator[Row]:
@@ -157,7 +161,8 @@ def _list(inner: Any, name: str, text: str, condition: str, place: _Place) -> It
     entry = _Place()
     if isinstance(inner, Records):
         width = {"B": 1, "H": 2, "I": 4}[inner.head[-1]]
-        yield Row(entry.pass_by(width), width, f"{name}[].length", _NUMBERS[inner.head[-1]], "", "Length in bytes 长度", "", None)
+        number = _NUMBERS[inner.head[-1]]
+        yield Row(entry.pass_by(width), width, f"{name}[].length", number, "", "Length in bytes 长度", "", None, is_counted=True)
     yield from _rows(inner.subcon, f"{name}[]", "", "", entry)
 
 
@@ -175,6 +180,16 @@ def _alternatives(cases: list[tuple[str, Any]], name: str, text: str, condition:
         yield from _rows(subcon, name, text, ", ".join(filter(None, (condition, met))), place)
         ends.add(place.offset)
     place.offset = ends.pop() if len(ends) == 1 else None
+
+
+def _counted(found: Iterator[Row]) -> Iterator[Row]:
+    return (row._replace(is_counted=True) for row in found)
+
+
+def _is_count(declaration: Any) -> bool:
+    while isinstance(declaration, (Renamed, Secret)):
+        declaration = declaration.subcon
+    return isinstance(declaration, Count)
 
 
 def _is_secret(declaration: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from construct import (
     Array,
     Bytes,
+    Const,
     ConstructError,
     Container,
     FormatField,
@@ -23,7 +24,7 @@ from construct import (
 )
 
 from protocols.fields import Choice, ClockTime, Count, Declaration, Flags, Measured, Scaled, Secret, Text, UnixTime
-from protocols.items import Entries, Items, Pairs, UntilEnd
+from protocols.items import Entries, Item, Items, Pairs, UntilEnd
 
 EXTRA = "extra"
 """The field for bytes behind the declared ones: none are sent if none are given."""
@@ -79,6 +80,8 @@ def _struct(declaration: Struct, fields: Any, path: str) -> dict[str, Any]:
             filled[name] = b""
         elif isinstance(_bare(field), Count) or is_wanted is False:
             filled[name] = None
+        elif isinstance(inner, Const):
+            filled[name] = inner.value
         else:
             why = ", as the other fields say" if is_wanted else ""
             raise ValueError(f"{_join(path, name)}: missing{why}{_unit(field)}: {field.docs}")
@@ -136,8 +139,10 @@ def _pairs(declaration: Pairs, value: Any, path: str) -> list[tuple[int, Any]]:
 
 
 def _items(declaration: Items, value: Any, path: str) -> Any:
-    if not isinstance(value, Mapping):
+    if isinstance(value, (list, tuple)) and all(isinstance(item, Item) for item in value):
         return value
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{path}: {value!r} is no items by name")
     declared = {item.name: row for row in declaration.table.values() for item in row}
     filled = {}
     for name, entry in value.items():

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from construct import Struct
 
+from protocols.command import AnswersName, CommandRule, Prepared
 from protocols.credential import Credential
 from protocols.explanation import Field
 from protocols.message import Event, Message, Outcome
@@ -45,12 +46,21 @@ class Codec(Protocol):
         ``time`` is the platform's at this moment, aware, for answers that tell it.
         """
 
-    def send(self, head: bytes, kind: int, body: bytes) -> bytes:
-        """The frames of a message of the platform's own, to the device whose messages have a head like this.
+    def prepare(self, head: bytes, kind: int, body: bytes, number: int, time: datetime) -> Prepared:
+        """Number and frame a message of the platform's own, to the device whose messages have a head like this.
 
-        Empty if it cannot leave now; the codec then sends it itself when it can.
+        ``number`` is the platform's own of the command: no two of one device have the same, on whichever links. Where
+        frames have room for a number of the platform's choice, a body that has 0 there gets it. ``time`` is the
+        platform's at this moment, aware, for bodies that leave out theirs. Nothing leaves, and nothing is remembered
+        but the link's own count.
 
         Raises: ValueError when the device could not take it, with the reason.
+        """
+
+    def launch(self, prepared: Prepared, now: float) -> Sequence[Event]:
+        """Let what was prepared on this link leave: at once, or as soon as the link is free.
+
+        What cannot leave any more does not, and nobody is told: no answer comes.
         """
 
     def end(self) -> Sequence[Event]:
@@ -88,6 +98,10 @@ class MessageRow(Protocol):
     def ends_session(self) -> bool:
         """Whether the device takes its leave with it."""
 
+    @property
+    def command(self) -> CommandRule | None:
+        """How operators may send it; None if it is the platform's alone, such as an answer."""
+
 
 class DeviceProtocol(Protocol):
     """A protocol as the rest of the house sees it."""
@@ -98,6 +112,8 @@ class DeviceProtocol(Protocol):
     """Its name among people: ``JT/T 808``."""
     port: int
     """The TCP port it listens on by default."""
+    answers_name: AnswersName
+    """By what its devices' answers tell which command they are to."""
 
     @property
     def messages(self) -> Mapping[int, MessageRow]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
+from protocols.command import CommandRule
 from protocols.describe import Row, rows, size_of, text_of, type_of
 from protocols.explanation import Field
 from protocols.fields import Choice, Declaration, Flags
@@ -90,6 +91,8 @@ def _page(protocol: DeviceProtocol, row: MessageRow, example: bytes | None) -> s
     answered = _answer(protocol, row)
     lines = [_MADE, "", f"# 0x{row.id:04X} {row.english} {row.chinese}", ""]
     lines += [f"`{row.name}`, sent by the {sender}. Answer: {answered}. [All messages]({INDEX})", ""]
+    rule: CommandRule | None = getattr(row, "command", None)
+    lines += [_command(rule), ""] if rule else []
     of_edition = {edition: rows(layout) for edition, layout in row.layouts.items()}
     for editions, found in _grouped(of_edition):
         lines += [f"## Body, {editions}", "", *_rows_table(found)]
@@ -97,6 +100,23 @@ def _page(protocol: DeviceProtocol, row: MessageRow, example: bytes | None) -> s
     if example:
         lines += _example(protocol, example)
     return _text(lines)
+
+
+def _command(rule: CommandRule) -> str:
+    """How operators may send it."""
+    told = [
+        f"Operators may send it, with the permission `{rule.effect.value}`" + (" or another, by its fields" if rule.differs else "")
+    ]
+    if rule.is_confirmed_twice:
+        told.append("it has to be confirmed" + (", unless its fields are known to be harmless" if rule.differs else ""))
+    told.append(f"an answer is waited for {rule.answer_seconds:g} s")
+    if rule.form is not None:
+        told.append(
+            "given are " + ", ".join(f"`{field.name}`" + ("" if field.is_needed else " (not needed)") for field in rule.form)
+        )
+    if rule.defaults:
+        told.append("may be left out: " + ", ".join(f"`{name}`" for name in rule.defaults))
+    return "; ".join(told) + "."
 
 
 def _grouped(of_edition: Mapping[str, list[Row]]) -> Iterator[tuple[str, list[Row]]]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
+from protocols.command import Answer
 from protocols.download import FileResult
 from protocols.piece import Piece
 
@@ -42,6 +43,8 @@ class Report:
     """Of a file, if the body has bytes of one or says something of it."""
     file_result: FileResult | None = None
     """Of a file of the platform, if the body says what became of one."""
+    answer: Answer | None = None
+    """To a command, if the body is one."""
     is_event: bool = False
     """Whether it tells of something that happened: then its alarms are moments. Else they are all that stand, as far as
     reports of its kind say."""

@@ -8,6 +8,8 @@ from enum import Enum
 
 from construct import Struct
 
+from protocols.command import CommandRule
+
 
 class Direction(Enum):
     """Who sends a message."""
@@ -40,6 +42,8 @@ class MessageType:
     answered_by: tuple[int, ...] = ()
     """What the device answers with, in order, if the platform sends it; it may leave out all but the last."""
     ends_session: bool = False
+    command: CommandRule | None = None
+    """How operators may send it; None if it is the platform's alone, such as an answer."""
 
     @property
     def only_layout(self) -> Struct:

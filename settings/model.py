@@ -50,6 +50,18 @@ class AckRule(StrEnum):
     """At once: lost if the gateway ends before the broker or the spool has it."""
 
 
+class CommandEffect(StrEnum):
+    """What a command does to a device."""
+
+    QUERY = "query"
+    """It reads."""
+    CONFIGURE = "configure"
+    ACTUATE = "actuate"
+    """It does something in the world."""
+    RAW = "raw"
+    """An expert's bytes."""
+
+
 class LogFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
@@ -192,6 +204,9 @@ class Settings(BaseSettings):
     )
     hour_retention_days: int = Field(730, ge=0, le=36_500, description="the same for channels by hours; 0: for ever")
     day_retention_days: int = Field(0, ge=0, le=36_500, description="the same for channels of days; 0: for ever")
+    command_retention_days: int = Field(
+        0, ge=0, le=36_500, description="commands that have ended are kept for so many days; 0: for ever"
+    )
     day_timezone: str = Field("UTC", description="time zone whose days are summed up, by its IANA name, e.g. Asia/Shanghai")
 
     worker_memory_bytes: int = Field(
@@ -206,6 +221,10 @@ class Settings(BaseSettings):
     )
     control_token_file: Path | None = Field(None, description="file that holds control_token")
     control_tasks: list[str] = Field(["tasks.devices.summary"], description="tasks that may be run over the control API")
+    control_commands: list[CommandEffect] = Field(
+        [CommandEffect.QUERY, CommandEffect.CONFIGURE],
+        description="effects of commands that may be asked for over the control API: query, configure, actuate, raw",
+    )
 
     media_folder: Path | None = Field(None, description="folder of photos and other files of devices; empty: var/media")
     media_file_bytes: int = Field(
@@ -228,6 +247,8 @@ class Settings(BaseSettings):
     files_cache_bytes: int = Field(
         1 << 26, ge=1 << 20, le=1 << 40, description="of files that go down to devices, what a gateway keeps in memory"
     )
+
+    commands_per_minute: int = Field(30, ge=1, le=10_000, description="commands that may be asked of one device a minute")
 
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
     log_format: LogFormat = Field(LogFormat.TEXT, description="text for people, json for machines: one object a line")

@@ -1,4 +1,4 @@
-"""How long reports, messages in quarantine, events and what channels came to are kept.
+"""How long reports, messages in quarantine, events, commands and what channels came to are kept.
 
 An age counts from its arrival, since devices' clocks lie. On PostgreSQL a month goes as a whole, when the last
 moment of it is too old; what is dated outside the months there are goes by its arrival, as everything does on SQLite.
@@ -19,7 +19,7 @@ from django.db.models import Model
 
 from settings import Settings
 from store import partitions, targets
-from store.models import Event, Report
+from store.models import CommandRun, Event, Report
 from store.partitions import Month
 
 ROWS_AT_ONCE = 2_000
@@ -35,6 +35,7 @@ class Retention(NamedTuple):
     five_minutes_days: int = 0
     hours_days: int = 0
     channel_days: int = 0
+    commands_days: int = 0
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -45,6 +46,7 @@ class Retention(NamedTuple):
             settings.five_minute_retention_days,
             settings.hour_retention_days,
             settings.day_retention_days,
+            settings.command_retention_days,
         )
 
 
@@ -62,6 +64,8 @@ class Kept:
     """Rows of channels by five minutes; those by hours; channels of days."""
     hours: int = 0
     channels: int = 0
+    commands: int = 0
+    """Ended ones."""
     lost: Counter[str] = field(default_factory=Counter)
     """Rows that went before a target had them, by the target's name."""
     is_finished: bool = True
@@ -78,6 +82,8 @@ class _Aged(NamedTuple):
     """From when their age counts."""
     forwarded: type[Model] | None = None
     """Of what targets are told: what they did not have yet is counted."""
+    parts: str = ""
+    """The table and column of rows that go with them."""
 
 
 def look(retention: Retention, now: datetime) -> Kept:
@@ -111,6 +117,8 @@ def keep(retention: Retention, now: datetime, is_time_up: Callable[[], bool]) ->
     for aged, before in zip(_aged(), borders, strict=True):
         if before:
             kept.is_finished &= _delete(aged, before, now, is_time_up, kept)
+    if before := borders[-1]:
+        CommandRun.objects.filter(created_at__lt=before, commands=None).delete()
     return kept
 
 
@@ -123,6 +131,7 @@ def _aged() -> tuple[_Aged, ...]:
         _Aged("five_minutes", "store_channelfiveminutes", "begins_at"),
         _Aged("hours", "store_channelhour", "begins_at"),
         _Aged("channels", "store_channelsummary", "(SELECT begins_at FROM store_daysummary d WHERE d.id = summary_id)"),
+        _Aged("commands", "store_command", "ended_at", parts="store_commandstep.command_id"),
     )
 
 
@@ -164,6 +173,9 @@ def _delete(aged: _Aged, before: datetime, now: datetime, is_time_up: Callable[[
             condition, parameters = f"id > %s AND id <= %s AND {aged.time} < %s", [last, to, _column(before)]
             if aged.forwarded is not None:
                 kept.lost += targets.lose(aged.forwarded, aged.table, condition, parameters)
+            if aged.parts:
+                table, _, column = aged.parts.partition(".")
+                cursor.execute(f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM {aged.table} WHERE {condition})", parameters)
             cursor.execute(f"DELETE FROM {aged.table} WHERE {condition}", parameters)
             gone = cursor.rowcount
         deleted += gone

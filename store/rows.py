@@ -8,6 +8,7 @@ from hashlib import blake2b
 from math import isfinite
 from typing import Any, NamedTuple, Protocol
 
+from protocols.command import Answer
 from protocols.download import FileResult
 from protocols.message import Message, Outcome
 from protocols.piece import Piece
@@ -119,11 +120,12 @@ class PreparedReport(NamedTuple):
     units: dict[str, str]
     """By name, as the device itself says."""
     file_result: FileResult | None = None
+    answer: Answer | None = None
 
     @property
     def is_telling(self) -> bool:
         """Whether something follows from it when it is stored for the first time."""
-        return bool(self.alarms) or self.file_result is not None
+        return bool(self.alarms) or self.file_result is not None or self.answer is not None
 
 
 class PreparedMessage(NamedTuple):
@@ -220,6 +222,7 @@ def _prepared_report(report: Report, incoming: Incoming) -> PreparedReport:
         report.piece,
         report.units,
         report.file_result,
+        report.answer,
     )
 
 

@@ -38,6 +38,7 @@ app = Celery(
         "tasks.compute.rollups",
         "tasks.compute.upkeep",
         "tasks.compute.rules",
+        "tasks.commands",
         "tasks.devices",
         "tasks.files",
         "tasks.health",

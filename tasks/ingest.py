@@ -27,6 +27,7 @@ from tasks import hopeless
 from tasks.admission import is_open
 from tasks.celery import app, protocols, settings
 from tasks.channels import known_channels
+from tasks.commands import announce as announce_commands
 from tasks.contract import (
     INGEST_TASK,
     BadPayloadError,
@@ -80,8 +81,9 @@ def store_batch(self: Task[Any, Any], batch: str, gateway: str, messages: list[A
     if trial.is_hopeless:
         _give_up(batch, gateway, rows, trial)
     due_media: list[int] = []
+    commands: list[int] = []
     try:
-        outcomes = _stored(rows, trial, due_media)
+        outcomes = _stored(rows, trial, due_media, commands)
     except (DatabaseError, InterfaceError, SoftTimeLimitExceeded) as error:
         trial.end(is_stored=False)
         _come_again(self.request, ingest_payload(batch, gateway, rows), error)
@@ -97,6 +99,7 @@ def store_batch(self: Task[Any, Any], batch: str, gateway: str, messages: list[A
     _tell(batch, gateway, outcomes)
     if due_media:
         announce(due_media)
+    announce_commands(commands)
 
 
 def checked_payload(batch: Any, gateway: Any, messages: Any) -> list[IngestMessage]:
@@ -147,17 +150,17 @@ def _is_copy(request: Any) -> bool:
     return ingest_attempt(request.id) > 1 or bool((request.delivery_info or {}).get("redelivered"))
 
 
-def _stored(rows: list[IngestMessage], trial: Trial, due_media: list[int]) -> dict[int, Outcome]:
+def _stored(rows: list[IngestMessage], trial: Trial, due_media: list[int], commands: list[int]) -> dict[int, Outcome]:
     if trial.is_unsuspected:
         try:
-            return _written(rows, in_time(decoded), due_media)
+            return _written(rows, in_time(decoded), due_media, commands)
         except TooLongError:
             log.error("a batch takes too long to decode, its messages are tried one by one")
-    return _written(trial.decoded(rows, decoded, undecoded), list, due_media)
+    return _written(trial.decoded(rows, decoded, undecoded), list, due_media, commands)
 
 
 def _written(
-    batch: Sequence[AnySent], decode: Callable[[Sequence[AnySent]], list[Incoming]], due_media: list[int]
+    batch: Sequence[AnySent], decode: Callable[[Sequence[AnySent]], list[Incoming]], due_media: list[int], commands: list[int]
 ) -> dict[int, Outcome]:
     try:
         with database():
@@ -167,6 +170,7 @@ def _written(
                 is_open=is_open,
                 longest_file_bytes=settings.media_file_bytes,
                 due_media=due_media,
+                commands=commands,
                 channels=known_channels,
                 rules=known_rules,
             )

@@ -52,7 +52,9 @@ def _tell(kept: Kept) -> None:
         log.info("months made", extra={"months": " ".join(map(str, kept.made))})
     if kept.dropped:
         log.info("months dropped", extra={"months": " ".join(map(str, kept.dropped))})
-    counts = {name: getattr(kept, name) for name in ("reports", "quarantine", "events", "five_minutes", "hours", "channels")}
+    counts = {
+        name: getattr(kept, name) for name in ("reports", "quarantine", "events", "five_minutes", "hours", "channels", "commands")
+    }
     if any(counts.values()):
         log.info("old rows deleted", extra=counts)
     for target, rows in kept.lost.items():

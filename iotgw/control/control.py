@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -13,6 +13,8 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
+from iotgw.callers import Callers
+from iotgw.control.commands import catalogues
 from iotgw.control.reach import Reach
 from iotgw.control.server import make_site
 from iotgw.draining import Draining
@@ -22,6 +24,7 @@ from iotgw.mailbox import Mailbox
 from iotgw.offload import Offload
 from iotgw.queues import Queues
 from iotgw.readiness import Readiness
+from protocols import DeviceProtocol
 from settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
@@ -40,6 +43,8 @@ class Control:
         offload: Offload,
         draining: Draining,
         mailbox: Mailbox,
+        callers: Callers,
+        protocols: Mapping[str, DeviceProtocol],
         is_listening: Callable[[], bool],
         reactor: Any,
     ) -> None:
@@ -47,7 +52,8 @@ class Control:
         self._queues = Queues(settings.effective_broker_url)
         self._lag = Lag(reactor, gateway.statistics.lag)
         readiness = Readiness(gateway, draining, mailbox, self._queues, is_listening)
-        self._site = make_site(Reach(settings, gateway, offload, self._queues, self._lag, draining, readiness), reactor)
+        watched = (self._queues, self._lag, draining, readiness)
+        self._site = make_site(Reach(settings, gateway, offload, *watched, callers, catalogues(protocols)), reactor)
         self._has_token = bool(settings.control_token)
         self._port: IListeningPort | None = None
         self.could_listen = True

@@ -16,6 +16,7 @@ PATH_PARAMETERS = {
     "protocol": "A protocol's name, such as jt808.",
     "identity": "The device's name within its protocol, percent-encoded.",
     "address": "An IP address; of IPv6 its whole /64 network is meant.",
+    "id": "A command's number.",
     "task": "A task's name; /v1/tasks lists those that may be run.",
 }
 ERRORS = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from iotgw.callers import Callers
 from iotgw.draining import Draining
 from iotgw.gateway import Gateway
 from iotgw.lag import Lag
@@ -24,3 +26,6 @@ class Reach:
     lag: Lag
     draining: Draining
     readiness: Readiness
+    callers: Callers
+    catalogues: Mapping[str, bytes]
+    """By protocol, its commands as JSON."""

@@ -43,6 +43,8 @@ class Asked:
     path: Mapping[str, str] = field(default_factory=dict)
     query: Any = None
     body: Any = None
+    peer: str = ""
+    """The caller's address."""
 
 
 Answer = BaseModel | str | bytes

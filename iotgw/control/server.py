@@ -117,8 +117,9 @@ class ControlRequest(Request):
         if self._body_bytes > MOST_BODY_BYTES:
             raise ControlError(413, "body_too_long", f"the body is longer than {MOST_BODY_BYTES} bytes")
         query = dict(parse_qsl(self.uri.partition(b"?")[2].decode("latin-1"), keep_blank_values=True))
-        asked = Asked(self._site.reach, path, read_query(route.query, query), read_body(route.body, bytes(self._body)))
-        return route.answer(asked)
+        given = read_query(route.query, query), read_body(route.body, bytes(self._body))
+        peer = getattr(self.getClientAddress(), "host", "")  # type: ignore[no-untyped-call]
+        return route.answer(Asked(self._site.reach, path, *given, peer))
 
     def _route(self) -> tuple[Route, dict[str, str]]:
         """Raises: ControlError when nothing is there, or it takes no such method."""

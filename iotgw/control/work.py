@@ -29,6 +29,11 @@ STATUSES: dict[type[OffloadError], tuple[int, str]] = {
     NotPublishedError: (503, "broker_away"),
     StoppingError: (503, "stopping"),
 }
+CALL_ERRORS = {
+    502: "The task failed; the error has its type and traceback.",
+    503: "The broker does not take it, too many calls wait, or the gateway stops.",
+    504: "No result in time. The task may have been done all the same.",
+}
 
 
 class DrainGiven(Given):
@@ -80,10 +85,10 @@ def run_task(asked: Asked) -> Deferred[bytes]:
     if task not in asked.reach.settings.control_tasks:
         text = f"{task[:128]} is not among the tasks that may be run: GET /v1/tasks lists them, control_tasks allows them"
         raise ControlError(404, "unknown_task", text)
-    if not _travels([body.args, body.kwargs]):
+    if not travels([body.args, body.kwargs]):
         raise ControlError(400, "bad_body", "args and kwargs take whole numbers of 64 bits at the most")
     outcome = asked.reach.offload(task, *body.args, named=body.kwargs, timeout_seconds=body.timeout_seconds)
-    return outcome.addCallbacks(_result, _failed)
+    return outcome.addCallbacks(_result, failed)
 
 
 def _result(result: Any) -> bytes:
@@ -99,7 +104,8 @@ def _hexadecimal(value: Any) -> str:
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
-def _failed(failure: Failure) -> Failure:
+def failed(failure: Failure) -> Failure:
+    """What a caller is told of a task without result, as an errback."""
     error = failure.value
     if not isinstance(error, OffloadError):
         return failure
@@ -108,7 +114,7 @@ def _failed(failure: Failure) -> Failure:
     raise ControlError(status, code, str(error), **more)
 
 
-def _travels(value: Any) -> bool:
+def travels(value: Any) -> bool:
     """Whether msgpack can carry it: of what JSON knows all but the longest whole numbers, and numbers beyond all."""
     match value:
         case bool():
@@ -118,9 +124,9 @@ def _travels(value: Any) -> bool:
         case float():
             return math.isfinite(value)
         case list():
-            return all(map(_travels, value))
+            return all(map(travels, value))
         case dict():
-            return all(map(_travels, value.values()))
+            return all(map(travels, value.values()))
     return True
 
 
@@ -144,12 +150,7 @@ ROUTES = (
         run_task,
         TaskTold,
         body=TaskGiven,
-        errors={
-            404: "The task is not among those that may be run.",
-            502: "The task failed; the error has its type and traceback.",
-            503: "The broker does not take it, too many calls wait, or the gateway stops.",
-            504: "No result in time. The task may have been done all the same.",
-        },
+        errors={404: "The task is not among those that may be run.", **CALL_ERRORS},
         describe="Hang up, and the result is waited for no more.",
     ),
 )

@@ -59,7 +59,7 @@ def table(
             unknown = [name for name in message.answered_by if name not in kinds]
             if unknown:
                 refuse(where, f"answered_by {unknown[0]!r} is no message: use some of {', '.join(kinds)}")
-            row = replace(row, answered_by=tuple(kinds[name] for name in message.answered_by))
+            row = replace(row, answered_by=tuple(kinds[name] for name in message.answered_by), command=message.command)
         rows[message.kind] = row
     return rows
 
@@ -161,7 +161,7 @@ def _check_meaning(at: str, name: str, field: Declaration) -> None:
 def _answers_apart(answers: Sequence[Answer], taken: set[int]) -> list[Downlink]:
     """The answers that are messages beside those of the table."""
     apart = {answer.kind: answer for answer in reversed(answers) if answer.kind is not None and answer.kind not in taken}
-    return [Downlink(kind, answer.name, answer.text, answer.body) for kind, answer in sorted(apart.items())]
+    return [Downlink(kind, answer.name, answer.text, answer.body, command=None) for kind, answer in sorted(apart.items())]
 
 
 def _open(body: Struct) -> Struct:

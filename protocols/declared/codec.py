@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from construct import ConstructError
 
+from protocols.command import Prepared
 from protocols.framing import SAMPLE_BYTES
-from protocols.message import Event, Malformed, Message, Outcome, RawFrame
+from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send
 
 if TYPE_CHECKING:
     from protocols.declared.protocol import DeclaredProtocol
@@ -57,15 +58,19 @@ class DeclaredCodec:
             # An identity, say, that the answer has no room for. The device is told nothing that is not so, and asks again.
             return b""
 
-    def send(self, head: bytes, kind: int, body: bytes) -> bytes:
+    def prepare(self, head: bytes, kind: int, body: bytes, number: int, time: datetime) -> Prepared:
         try:
             fields = self._protocol.frame.read(head)
         except ConstructError as error:
             raise ValueError("the device has sent nothing yet that could be answered") from error
-        numbered = {"sequence": self._next % self._protocol.down_frame.sequences} if self._protocol.down_frame.sequences else {}
-        frame = self._protocol.down_frame.close({**fields, "kind": kind, **numbered}, body)
+        frame = self._protocol.down_frame
+        sequence = self._next % frame.sequences if frame.sequences else None
+        data = frame.close({**fields, "kind": kind, **({} if sequence is None else {"sequence": sequence})}, body)
         self._next += 1
-        return frame
+        return Prepared(kind, data, sequence)
+
+    def launch(self, prepared: Prepared, now: float) -> Sequence[Event]:
+        return [Send(prepared.data)]
 
     def end(self) -> Sequence[Event]:
         return [Malformed("cut", self._splitter.pending[:SAMPLE_BYTES])] if self._splitter.pending else []

@@ -16,6 +16,7 @@ from protocols.declared.checking import EDITION, check_copied, check_layout, che
 from protocols.declared.codec import DeclaredCodec, identity_text
 from protocols.declared.explain import explain_frame
 from protocols.declared.frame import DeclarationError, Frame
+from protocols.declared.outcomes import Outcomes
 from protocols.declared.reports import RECORDS, decode, telling
 from protocols.declared.rows import Answer, Downlink, Uplink
 from protocols.declared.terminal import DeclaredTerminal
@@ -70,6 +71,8 @@ class DeclaredProtocol(BaseProtocol):
                 check_layout("header", header)
             check_copied(self.down_frame.header, frame.header)
             self.messages = table(messages, self._answers, answer, frame)
+            self.outcomes = Outcomes(self.messages)
+            self.answers_name = self.outcomes.answers_name
             self.login_kind = self._uplink("login", login)
             self.heartbeat_kind = self._uplink("heartbeat", heartbeat)
             self._identity: Any = self._identity_field()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from construct import Const, ConstructError, Struct
+from construct import Const, ConstructError, Container, Struct
 
 from protocols.body import decode_error, read, values
 from protocols.compiler import compile
@@ -15,6 +15,7 @@ from protocols.compiler.structure import bare, inside
 from protocols.fields import Declaration, FlagWord
 from protocols.items import Entries, Records
 from protocols.message import Message
+from protocols.protocol import MessageRow
 from protocols.report import Decoded, DecodeError, Report
 
 if TYPE_CHECKING:
@@ -38,6 +39,16 @@ def decode(protocol: DeclaredProtocol, message: Message) -> Decoded:
         parsed = read(layout, message.body)
     except DecodeError as error:
         return Decoded([], error)
+    decoded = _decoded(protocol, message, row, header, parsed)
+    if decoded.reports:
+        decoded.reports[0].answer = protocol.outcomes.answer_of(message.kind, parsed)
+    return decoded
+
+
+def _decoded(
+    protocol: DeclaredProtocol, message: Message, row: MessageRow, header: Mapping[str, Any], parsed: Container[Any]
+) -> Decoded:
+    (layout,) = row.layouts.values()
     shown = told_by(protocol.frame.header, header)
     # What the header tells belongs to the report, and to what it is recognised by.
     head = message.head if shown else b""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from construct import Struct
 
+from protocols.command import CommandRule, Effect
 from protocols.compiler import compile
 from protocols.message import Message, Outcome
 
@@ -94,4 +95,6 @@ class Downlink(NamedTuple):
     text: str
     body: Struct = Struct()
     answered_by: tuple[str, ...] = ()
-    """What the device answers with, by name."""
+    """What the device answers with, by name, in order."""
+    command: CommandRule | None = CommandRule(Effect.ACTUATE)
+    """What it does, and how often it may be sent; None if operators do not send it."""

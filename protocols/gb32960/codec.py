@@ -24,7 +24,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from protocols.command import Prepared
 from protocols.framing import SAMPLE_BYTES
+from protocols.gb32960.control import CONTROL
 from protocols.gb32960.framing import FrameSplitter
 from protocols.gb32960.header import (
     ANSWER,
@@ -42,7 +44,8 @@ from protocols.gb32960.header import (
 )
 from protocols.gb32960.messages import REISSUE, REPORT, answer_to
 from protocols.gb32960.options import Options
-from protocols.gb32960.rows import TIME, TIME_BYTES, Answer
+from protocols.gb32960.parameters import QUERY_PARAMETERS, SET_PARAMETERS
+from protocols.gb32960.rows import NO_TIME, TIME, TIME_BYTES, Answer
 from protocols.gb32960.session import (
     ACTIVATION_ANSWER,
     ACTIVATION_RESULT,
@@ -57,6 +60,8 @@ _FROM_PLATFORM = range(0x80, 0xC0)
 """Commands that only a platform sends."""
 _SENT_AGAIN = (VEHICLE_LOGIN, REPORT, REISSUE, VEHICLE_LOGOUT, PLATFORM_LOGIN, PLATFORM_LOGOUT)
 """What its sender sends again if it is told that it came damaged."""
+_TIMED = (QUERY_PARAMETERS, SET_PARAMETERS, CONTROL)
+"""Commands that begin with their time."""
 _CLOCK_YEARS = range(2001, 2099)
 """What a field of time can tell in every zone. A platform whose own clock is not set yet does not set those of vehicles."""
 
@@ -119,11 +124,10 @@ class GB32960Codec:
         is_echo = self._options.answer == "echo" and edition(message.head) == "2016" and message.head[21] == CLEAR
         return _answer(message.head, SUCCESS, message.body if is_echo else _time(message))
 
-    def send(self, head: bytes, kind: int, body: bytes) -> bytes:
-        """A command to the device whose messages have a head like this.
+    def prepare(self, head: bytes, kind: int, body: bytes, number: int, time: datetime) -> Prepared:
+        """A command to the device whose messages have a head like this; one that leaves out its time gets the platform's.
 
-        Nothing in a frame numbers it: who sends a second one of its kind before the first is answered cannot tell
-        which of the two an answer belongs to.
+        Nothing in a frame numbers it: of two of one kind nobody could tell to which of them an answer belongs.
 
         Raises: ValueError when no command is like this.
         """
@@ -131,7 +135,14 @@ class GB32960Codec:
             raise ValueError(f"no header has {len(head)} bytes")
         if not 0 < kind < COMMAND:
             raise ValueError(f"0x{kind:02X} is no command")
-        return frame(head[:2], kind, COMMAND, head[4:21], body)
+        if kind in _TIMED and body.startswith(NO_TIME):
+            if time.year not in _CLOCK_YEARS:
+                raise ValueError(f"time: left out, and the platform's own clock says {time:%Y-%m-%d}")
+            body = TIME.build(time) + body[TIME_BYTES:]
+        return Prepared(kind, frame(head[:2], kind, COMMAND, head[4:21], body))
+
+    def launch(self, prepared: Prepared, now: float) -> Sequence[Event]:
+        return [Send(prepared.data)]
 
     def end(self) -> Sequence[Event]:
         pending = self._splitter.pending

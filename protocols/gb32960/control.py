@@ -5,11 +5,15 @@ Source: GB/T 32960.3-2016 and GB/T 32960.3-2025, annex B, the tables of control 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from construct import GreedyBytes, If, Int8ub, Struct, this
 
+from protocols.command import CommandRule, Effect
 from protocols.fields import Choice, Measured, Option, Secret, Text
 from protocols.gb32960.header import ANSWER
-from protocols.gb32960.rows import EXTRA, TIME, answer_row, both, downlink
+from protocols.gb32960.rows import EXTRA, TIME, TIME_LEFT_OUT, answer_row, both, downlink
 
 CONTROL = 0x82
 
@@ -34,7 +38,27 @@ CONTROL_BODY = Struct(
     EXTRA,
 )
 
+_STRANDS = CommandRule(Effect.ACTUATE, is_confirmed_twice=True, defaults=TIME_LEFT_OUT)
+_HARMLESS = ("reset", 0x03, "warn", 0x06, "open_sampling", 0x07)
+
+
+def _rule(fields: Mapping[str, Any]) -> CommandRule:
+    """What switches a terminal off, resets its settings, drops its link or changes its software may be its last; so may what
+    makers have added."""
+    command = fields.get("command")
+    is_harmless = isinstance(command, (str, int)) and not isinstance(command, bool) and command in _HARMLESS
+    return _STRANDS._replace(is_confirmed_twice=not is_harmless)
+
+
 ROWS = (
-    downlink(CONTROL, "control", "Terminal control", "车载终端控制命令", both(CONTROL_BODY), (CONTROL | ANSWER,)),
+    downlink(
+        CONTROL,
+        "control",
+        "Terminal control",
+        "车载终端控制命令",
+        both(CONTROL_BODY),
+        (CONTROL | ANSWER,),
+        _STRANDS._replace(differs=_rule),
+    ),
     answer_row(CONTROL, "controlled", "Answer to a terminal control", "车载终端控制应答", {}),
 )

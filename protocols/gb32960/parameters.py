@@ -10,9 +10,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from construct import Int8ub, Int16ub, MappingError, Struct
 
+from protocols.command import CommandRule, Effect
 from protocols.fields import Choice, Count, Declaration, Option, Scaled, Text
 from protocols.gb32960.header import ANSWER
-from protocols.gb32960.rows import EXTRA, TIME, answer_row, counted, downlink
+from protocols.gb32960.rows import EXTRA, TIME, TIME_LEFT_OUT, answer_row, counted, downlink
 from protocols.items import Entries, Item, Items
 
 if TYPE_CHECKING:
@@ -127,6 +128,19 @@ def _ids(table: Mapping[int, tuple[Declaration, ...]]) -> Struct:
 
 PARAMETERS = {"2016": _told(TABLE_2016), "2025": _told(TABLE_2025)}
 
+_SETTING = CommandRule(Effect.CONFIGURE, is_repeatable=True, defaults=TIME_LEFT_OUT)
+_WAYS_HERE = frozenset({"domain_bytes", "domain", "port"})
+"""Parameters by which a terminal finds its platform."""
+
+
+def _setting(fields: Mapping[str, Any]) -> CommandRule:
+    """A terminal that is sent to another platform does not come back."""
+    parameters = fields.get("parameters")
+    names = parameters if isinstance(parameters, Mapping) else ()
+    is_away = any(name in _WAYS_HERE or str(name).lower() in ("0x04", "0x05", "0x06") for name in names)
+    return _SETTING._replace(is_confirmed_twice=is_away)
+
+
 ROWS = (
     downlink(
         QUERY_PARAMETERS,
@@ -135,8 +149,17 @@ ROWS = (
         "参数查询",
         {"2016": _ids(TABLE_2016), "2025": _ids(TABLE_2025)},
         (QUERY_PARAMETERS | ANSWER,),
+        CommandRule(Effect.QUERY, is_repeatable=True, defaults=TIME_LEFT_OUT),
     ),
     answer_row(QUERY_PARAMETERS, "parameters", "Parameters, in answer to a query", "参数查询应答", PARAMETERS),
-    downlink(SET_PARAMETERS, "set_parameters", "Parameter setting", "参数设置", PARAMETERS, (SET_PARAMETERS | ANSWER,)),
+    downlink(
+        SET_PARAMETERS,
+        "set_parameters",
+        "Parameter setting",
+        "参数设置",
+        PARAMETERS,
+        (SET_PARAMETERS | ANSWER,),
+        _SETTING._replace(differs=_setting),
+    ),
     answer_row(SET_PARAMETERS, "parameters_set", "Answer to a parameter setting", "参数设置应答", {}),
 )

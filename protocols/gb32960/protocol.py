@@ -7,11 +7,12 @@ from types import MappingProxyType
 from typing import Any
 
 from protocols.base import BaseProtocol
+from protocols.command import AnswersName
 from protocols.credential import Credential
 from protocols.explanation import Field
 from protocols.gb32960.codec import GB32960Codec
 from protocols.gb32960.explain import explain_frame
-from protocols.gb32960.header import HEADER
+from protocols.gb32960.header import HEADER, edition, is_header
 from protocols.gb32960.messages import MESSAGES
 from protocols.gb32960.options import Options, configured
 from protocols.gb32960.reports import decode
@@ -32,6 +33,7 @@ class GB32960Protocol(BaseProtocol):
     port = 32960
     messages = MESSAGES
     headers = MappingProxyType({"2016 and 2025": HEADER})
+    answers_name = AnswersName.KIND
     has_credentials = True
     told_beside_body = frozenset({"reissued"})
 
@@ -40,6 +42,9 @@ class GB32960Protocol(BaseProtocol):
 
     def configure(self, options: Mapping[str, Any]) -> GB32960Protocol:
         return GB32960Protocol(configured(self.options, options))
+
+    def edition_of(self, head: bytes) -> str:
+        return edition(head) if is_header(head) else "2016"
 
     def codec(self, identity: str = "") -> GB32960Codec:
         return GB32960Codec(self.options, identity)

@@ -12,14 +12,17 @@ from typing import Any
 from construct import Container
 
 from protocols.body import read, values
+from protocols.command import Answer, AnswerStatus
 from protocols.compiler import compile
 from protocols.fields import FlagWord
 from protocols.gb32960 import bodies_2016, bodies_2025
+from protocols.gb32960.control import CONTROL
 from protocols.gb32960.datum import to_wgs84
 from protocols.gb32960.header import ANSWER, CLEAR, RESULT, edition, is_header
 from protocols.gb32960.measures import Notes, fields
 from protocols.gb32960.messages import MESSAGES, REISSUE, REPORT, layout_of
 from protocols.gb32960.options import Options
+from protocols.gb32960.parameters import QUERY_PARAMETERS, SET_PARAMETERS
 from protocols.gb32960.rows import TIME_BYTES
 from protocols.items import Entries
 from protocols.message import Message
@@ -59,7 +62,8 @@ def decode(message: Message, options: Options) -> Decoded:
         return Decoded([], error)
     report = Report(row.name, message.body, values=values(layout, parsed))
     if message.kind & ANSWER:
-        report.values["result"] = RESULT.parse(message.head[3:4])
+        report.values["result"] = result = RESULT.parse(message.head[3:4])
+        report.answer = _answer(message.kind & ~ANSWER, result)
     if "time" in parsed:
         _take_time(report, parsed.time)
     return Decoded([report], _rest(parsed))
@@ -184,6 +188,15 @@ class _Telling:
             names = {at: bit.name for at, bit in body.alarm_flags.flags.bits.items()}
             levels = {names.get(entry["bit"], f"bit_{entry['bit']}"): entry["level"] for entry in told["alarm_levels"]}
             self.values["alarm_levels"] = levels
+
+
+def _answer(kind: int, result: Any) -> Answer | None:
+    """An answer to a command is one to the last of its kind; the flag says how it went."""
+    if kind not in (QUERY_PARAMETERS, SET_PARAMETERS, CONTROL):
+        return None
+    if result == "success":
+        return Answer((kind,), AnswerStatus.DONE)
+    return Answer((kind,), AnswerStatus.FAILED, None, result if isinstance(result, str) else f"result_{result}")
 
 
 def _take_time(report: Report, time: datetime | bytes) -> None:

@@ -7,6 +7,7 @@ from enum import Enum
 
 from construct import Array, Bytes, GreedyBytes, Int8ub, Int16ub, Prefixed, Struct, this
 
+from protocols.command import CommandRule
 from protocols.fields import BinaryTime, Choice, Count, Declaration, Option, Text
 from protocols.gb32960.header import ANSWER, ENCRYPTIONS
 from protocols.rows import Direction, MessageType
@@ -14,6 +15,9 @@ from protocols.rows import Direction, MessageType
 TIME = BinaryTime(8)
 """Beijing time."""
 TIME_BYTES = 6
+NO_TIME = bytes(TIME_BYTES)
+"""In a command that leaves out its time, until it leaves."""
+TIME_LEFT_OUT = {"time": NO_TIME.hex()}
 EXTRA = "extra" / GreedyBytes * "Bytes behind the standard's 多余字节"
 EMPTY = Struct(EXTRA)
 ANSWERED = Struct("time" / TIME * "The answered message's time, GMT+8 时间", EXTRA)
@@ -69,10 +73,16 @@ def uplink(
 
 
 def downlink(
-    id: int, name: str, english: str, chinese: str, layouts: Mapping[str, Struct], answered_by: tuple[int, ...] = ()
+    id: int,
+    name: str,
+    english: str,
+    chinese: str,
+    layouts: Mapping[str, Struct],
+    answered_by: tuple[int, ...] = (),
+    command: CommandRule | None = None,
 ) -> MessageType:
     """A message that the platform sends."""
-    return MessageType(id, name, english, chinese, layouts, Direction.DOWN, Answer.NONE, answered_by)
+    return MessageType(id, name, english, chinese, layouts, Direction.DOWN, Answer.NONE, answered_by, command=command)
 
 
 def answer_row(command: int, name: str, english: str, chinese: str, layouts: Mapping[str, Struct]) -> MessageType:

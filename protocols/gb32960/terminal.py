@@ -19,6 +19,7 @@ from typing import Any
 from construct import ConstructError
 
 from protocols.compiler import compile
+from protocols.executions import Executions
 from protocols.gb32960.bodies_2016 import REPORT_2016
 from protocols.gb32960.car import CODE_BYTES, Car
 from protocols.gb32960.control import CONTROL, CONTROL_BODY
@@ -90,6 +91,7 @@ class GB32960Terminal:
         self.heartbeat_seconds = float(_FACTORY_SETTINGS["heartbeat_period_s"])
         self._id = unique_id(identity)
         self._car = Car(identity)
+        self.executed = Executions()
         self._is_online = False
         self._clock: datetime | None = None
         """The latest time that it has heard of."""
@@ -122,6 +124,8 @@ class GB32960Terminal:
             if flag != COMMAND:
                 events += self._answered(command, flag, body)
             elif answer := self._obey(command, body):
+                if answer[3] == SUCCESS:
+                    self.executed.add(command, 0, body)
                 events.append(Send(answer))
         return events
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from protocols.command import Prepared
 from protocols.framing import SAMPLE_BYTES, MarkedSplitter
 from protocols.gt06.frame import (
     BARE,
@@ -49,8 +50,9 @@ from protocols.gt06.positions import identity_place
 from protocols.gt06.rows import Answer
 from protocols.gt06.session import IMEI_BYTES, LOGIN, ZONE_BYTES
 from protocols.gt06.stops import StopSplitter, bare_size, told_size
+from protocols.gt06.texts import COMMAND, MARK_BYTES, NO_MARK
 from protocols.gt06.transfers import PHOTO, PHOTO_REQUEST, is_photo_part
-from protocols.message import Event, Malformed, Message, Outcome, RawFrame
+from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send
 from protocols.rows import Direction
 
 BARE_LOGIN_BYTES, LOGIN_BYTES = 15, 18
@@ -117,13 +119,21 @@ class GT06Codec:
             return frame(form_of(message.kind), message.kind & 0xFF, b"", message.sequence)
         return frame(LONG if answer is Answer.LONG else SHORT, message.kind & 0xFF, b"", message.sequence)
 
-    def send(self, head: bytes, kind: int, body: bytes) -> bytes:
+    def prepare(self, head: bytes, kind: int, body: bytes, number: int, time: datetime) -> Prepared:
+        """A frame of the platform's own. A command's mark, which comes back with its reply, is the number, unless it has one."""
         row = MESSAGES.get(kind)
         if row is None or row.direction is not Direction.DOWN:
             raise ValueError(f"the platform sends no message 0x{kind:02X}")
         if head[:1] == bytes((BARE,)):
             raise ValueError("the device speaks the dialect without serial numbers, in which there are no commands")
-        return self._send(kind, body)
+        if kind != COMMAND:
+            return Prepared(kind, self._send(kind, body))
+        if body[MARK_BYTES] == NO_MARK:
+            body = body[: MARK_BYTES.start] + (number & 0xFFFFFFFF).to_bytes(len(NO_MARK), "big") + body[MARK_BYTES.stop :]
+        return Prepared(kind, self._send(kind, body), int.from_bytes(body[MARK_BYTES], "big"))
+
+    def launch(self, prepared: Prepared, now: float) -> Sequence[Event]:
+        return [Send(prepared.data)]
 
     def end(self) -> Sequence[Event]:
         pending = self._first if self._splitter is None else self._splitter.pending

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from protocols.base import BaseProtocol
+from protocols.command import AnswersName
 from protocols.explanation import Field
 from protocols.gt06.codec import GT06Codec
 from protocols.gt06.explain import explain_frame
@@ -15,8 +16,12 @@ from protocols.gt06.messages import MESSAGES
 from protocols.gt06.options import Options, read_options
 from protocols.gt06.reports import decode
 from protocols.gt06.terminal import GT06Terminal, simulated_identity
+from protocols.gt06.texts import COMMAND
 from protocols.message import Message
 from protocols.report import Decoded
+
+ENGLISH = 2
+"""The language of a reply."""
 
 
 class GT06Protocol(BaseProtocol):
@@ -25,6 +30,7 @@ class GT06Protocol(BaseProtocol):
     name = "gt06"
     title = "GT06"
     port = 5023
+    answers_name = AnswersName.SEQUENCE
     messages = MESSAGES
     headers = MappingProxyType({"short": HEADERS[SHORT], "long": HEADERS[LONG], "bare dialect": HEADERS[BARE]})
 
@@ -46,6 +52,18 @@ class GT06Protocol(BaseProtocol):
 
     def simulated_identity(self, number: int) -> str:
         return simulated_identity(number)
+
+    def build(self, kind: str | int, fields: Mapping[str, Any], edition: str = "") -> bytes:
+        """The body of a message. For a command ``text`` will do, and the ``language`` of the reply, English if it is left out.
+
+        Raises: ValueError, with the field, its value and what it may be.
+        """
+        row = self._row(kind)
+        if row.id == COMMAND and "text" in fields:
+            inside = {name: value for name, value in fields.items() if name != "language"}
+            language = {} if edition == "bare" else {"language": fields.get("language", ENGLISH)}
+            fields = {"command": {"flag": 0, **inside}, **language}
+        return super().build(row.id, fields, edition)
 
     def decode(self, message: Message) -> Decoded:
         return decode(message)

@@ -9,6 +9,7 @@ from typing import Any
 from construct import Container
 
 from protocols.body import read, values
+from protocols.command import Answer, AnswerStatus
 from protocols.fields import FlagWord
 from protocols.gt06.alarms import ROWS as ALARM_ROWS
 from protocols.gt06.alarms import alarm_code, alarm_name
@@ -16,6 +17,7 @@ from protocols.gt06.codec import has_check_digit, identity_of
 from protocols.gt06.frame import BARE, HEAD_BYTES, minutes_east
 from protocols.gt06.messages import MESSAGES
 from protocols.gt06.rows import MessageType
+from protocols.gt06.texts import COMMAND, REPLY, SHORT_REPLY
 from protocols.gt06.transfers import FILE, PHOTO_DATA
 from protocols.items import Entries
 from protocols.message import Message
@@ -28,6 +30,8 @@ _ALARMS = frozenset(row.id for row in ALARM_ROWS)
 """Messages that are sent because of an alarm. None tells that it is over."""
 _PERCENT_FROM, _PERCENT_TO = 7, 100
 _WIDE_MCC = 0x8000
+_UNASKED = "<ICCID:"
+"""How a text begins that some units send by themselves, in the message of a reply."""
 
 
 def decode(message: Message) -> Decoded:
@@ -44,6 +48,7 @@ def decode(message: Message) -> Decoded:
         if row.direction is Direction.UP:
             _take(report, parsed, _shift(row, message))
             _take_special(report, message, parsed)
+            report.answer = _answer(message.kind, report.values)
         return Decoded([report], _cut(parsed))
     except DecodeError as error:
         return Decoded([], error)
@@ -236,6 +241,16 @@ def _take_special(report: Report, message: Message, parsed: Container[Any]) -> N
     if message.kind in (FILE, PHOTO_DATA) and isinstance(parsed.get("data"), bytes):
         del report.values["data"]
         report.values["part_bytes"] = len(parsed.data)
+
+
+def _answer(kind: int, told: Mapping[str, Any]) -> Answer | None:
+    """A reply is one to the command of its mark; of units that leave the mark 0, to the one under way.
+
+    How it went is in its text alone, in words of the model's.
+    """
+    if kind not in (REPLY, SHORT_REPLY) or str(told.get("text", "")).startswith(_UNASKED):
+        return None
+    return Answer((COMMAND,), AnswerStatus.DONE, told.get("flag") or None)
 
 
 def _settings(text: str) -> dict[str, str]:

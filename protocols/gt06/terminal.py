@@ -12,6 +12,7 @@ from zlib import crc32
 from construct import ConstructError
 
 from protocols.compiler import compile
+from protocols.executions import Executions
 from protocols.framing import MarkedSplitter
 from protocols.gt06.alarms import ROWS as ALARM_ROWS
 from protocols.gt06.codec import has_check_digit
@@ -40,6 +41,8 @@ _SPEED_LIMIT_KMH = 100.0
 _CELL_DEGREES = 0.02
 _ALARMS = ("vibration", "power_off", "displacement", "battery_low", "emergency")
 _IMEI_DIGITS = 15
+_ERROR = "Error!"
+"""How the reply to a command begins that is none of the device's."""
 
 
 class GT06Terminal:
@@ -66,6 +69,9 @@ class GT06Terminal:
         self._moment: Moment | None = None
         self._awaited: OrderedDict[int, int] = OrderedDict()
         self._splitter = _splitter()
+        self.executed = Executions()
+        self.silent: set[str] = set()
+        """Words of commands that it obeys without a reply."""
 
     @property
     def is_online(self) -> bool:
@@ -128,16 +134,19 @@ class GT06Terminal:
             except ConstructError:
                 # Cut short by the platform: a device says nothing to it.
                 return []
-            return [Send(self._answer(command.flag, str(command.text)))]
+            reply = self._obey(str(command.text))
+            if not reply.startswith(_ERROR):
+                self.executed.add(COMMAND, command.flag, str(command.text).encode())
+            return [] if _word(str(command.text)) in self.silent else [Send(self._answer(command.flag, reply))]
         return []
 
-    def _answer(self, flag: int, text: str) -> bytes:
-        body = compile(_COMMAND_REPLY).build({"flag": flag, "encoding": "ascii", "text": self._obey(text)})
+    def _answer(self, flag: int, reply: str) -> bytes:
+        body = compile(_COMMAND_REPLY).build({"flag": flag, "encoding": "ascii", "text": reply})
         return frame(LONG, REPLY & 0xFF, body, self._take_sequence())
 
     def _obey(self, text: str) -> str:
         """Do what a command says; what the device replies."""
-        name, _, argument = text.strip().rstrip("#").upper().partition(",")
+        name, argument = _word(text), text.strip().rstrip("#").upper().partition(",")[2]
         moment = self._moment
         if name == "STATUS":
             power = "Normal" if self._voltage_level() else "Off"
@@ -151,7 +160,7 @@ class GT06Terminal:
         if name == "RELAY" and argument in ("0", "1"):
             self._is_oil_cut = argument == "1"
             return "Cut off the fuel supply: Success!" if self._is_oil_cut else "Restore fuel supply: Success!"
-        return "OK!" if name in ("TIMER", "GMT", "RESET") else "Error! Unknown command."
+        return "OK!" if name in ("TIMER", "GMT", "RESET") else f"{_ERROR} Unknown command."
 
     def _location(self, moment: Moment) -> bytes:
         is_moving = moment.speed_kmh > 0
@@ -237,6 +246,11 @@ def simulated_identity(number: int) -> str:
     """An IMEI with a check digit that fits."""
     digits = f"86{number:012d}"
     return next(imei for digit in range(10) if has_check_digit(imei := f"{digits}{digit}"))
+
+
+def _word(text: str) -> str:
+    """What a command begins with."""
+    return text.strip().rstrip("#").upper().partition(",")[0]
 
 
 def _splitter() -> MarkedSplitter:

@@ -26,6 +26,7 @@ from protocols.fields import Adapted, Choice, Option, Text
 from protocols.gt06 import blocks
 from protocols.gt06.blocks import located
 from protocols.gt06.rows import EXTRA, RAW, Answer, MessageType
+from protocols.gt06.rules import TEXT_COMMAND
 from protocols.message import Message
 from protocols.rows import Direction
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 COMMAND, REPLY, SHORT_REPLY = 0x80, 0x7921, 0x15
 ADDRESS, ADDRESS_ENGLISH = 0x8017, 0xF997
+MARK_BYTES = slice(1, 5)
+"""Where a command has its mark, behind its length."""
+NO_MARK = bytes(4)
 _LANGUAGE_BYTES = 2
 _PHONE_BYTES = 21
 _MARK, _END = b"&&", b"##"
@@ -141,7 +145,7 @@ ROWS = (
     MessageType(
         COMMAND, "command", "Command", "在线指令",
         {"language": Struct(_COMMAND, blocks.LANGUAGE, EXTRA), "bare": Struct(_COMMAND, EXTRA)},
-        Direction.DOWN, answered_by=(REPLY, SHORT_REPLY), choose=_command,
+        Direction.DOWN, answered_by=(REPLY, SHORT_REPLY), command=TEXT_COMMAND, choose=_command,
     ),
     MessageType(
         SHORT_REPLY, "command_reply_short", "Reply to a command, old units", "终端回复指令",

@@ -22,12 +22,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from protocols.command import Prepared
 from protocols.download import Offer
 from protocols.framing import SAMPLE_BYTES, DelimitedSplitter
 from protocols.jt808.answers import Reply, confirmation, repeated, replies, request, wanted_pieces
 from protocols.jt808.completed import Piece
 from protocols.jt808.downlink import Downlink
-from protocols.jt808.header import FLAG, open_frame, read_header
+from protocols.jt808.header import FLAG, is_header, open_frame, read_header
 from protocols.jt808.messages import answer_of
 from protocols.jt808.parts import Missing, Reassembly, Repeated
 from protocols.jt808.rows import PLATFORM_GENERAL_RESPONSE, TERMINAL_GENERAL_RESPONSE, Answer
@@ -117,15 +118,19 @@ class JT808Codec:
             return self._downlink.send(message.head, PLATFORM_GENERAL_RESPONSE, confirmation(message))
         return self._reply(message.head, replies(message, outcome, time, is_proven=self._is_proven))
 
-    def send(self, head: bytes, id: int, body: bytes) -> bytes:
-        """The frames of a message of the platform's own, to the terminal that has sent a header like ``head``.
+    def prepare(self, head: bytes, kind: int, body: bytes, number: int, time: datetime) -> Prepared:
+        """The frames of a message of the platform's own, cut into sub-packets where it is too long for one.
 
-        It is numbered, cut into sub-packets where it is too long for a frame, and kept for a while in case the
-        terminal asks for some of them again.
-
-        Raises: ValueError when the body is longer than any terminal would take.
+        Raises: ValueError when no terminal has sent a header like ``head``, or the body is longer than any would take.
         """
-        return self._reply(head, [Reply(id, body)])
+        if not is_header(head):
+            raise ValueError(f"no header has {len(head)} bytes")
+        return self._downlink.prepare(head, kind, body)
+
+    def launch(self, prepared: Prepared, now: float) -> Sequence[Event]:
+        """It leaves; its sub-packets are kept for a while in case the terminal asks for some of them again."""
+        self._downlink.keep(prepared)
+        return [Send(prepared.data)]
 
     def offer(self, head: bytes, offer: Offer, now: float) -> Sequence[Event]:
         """There is no message that offers: the file's first pieces leave, of one that is awaited those that are asked for.

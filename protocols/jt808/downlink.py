@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from protocols.jt808.header import MAX_BODY_BYTES, Header, frame, frame_to, read_header
+from protocols.command import Prepared
+from protocols.jt808.header import FLAG, MAX_BODY_BYTES, Header, frame, frame_to, open_frame, read_header
+from protocols.message import Malformed
 
 PIECE_BYTES = 1000
 """Of the body, in each piece but the last: what terminals are known to take, some less than the frame would hold."""
@@ -58,21 +60,42 @@ class Downlink:
         self._next = 0
         self._sent: list[_Sent] = []
 
+    def prepare(self, head: bytes, id: int, body: bytes) -> Prepared:
+        """The frame or frames of a message to the terminal that has sent this header, under numbers of their own.
+
+        Of one in pieces terminals differ in which number they answer: its kind tells.
+
+        Raises: ValueError when the body is longer than any terminal would take.
+        """
+        if len(body) <= MAX_BODY_BYTES:
+            sequence = self._take(1)
+            return Prepared(id, frame_to(head, id, sequence, body), sequence)
+        if len(body) > MAX_BYTES:
+            raise ValueError(f"a body of {len(body)} bytes is longer than {MAX_BYTES}")
+        total = -(-len(body) // PIECE_BYTES)
+        asked = read_header(head)
+        sent = _Sent(Header(id, asked.phone, self._take(total), version=asked.version, is_part=True, total=total), body)
+        return Prepared(id, b"".join([sent.frame(number) for number in range(1, total + 1)]), None, body)
+
     def send(self, head: bytes, id: int, body: bytes) -> bytes:
-        """The frame or frames of a message to the terminal that has sent this header.
+        """The frame or frames of a message that leaves at once.
 
         Raises: ValueError when the body is longer than any terminal would take.
         """
         if len(body) <= MAX_BODY_BYTES:
             return frame_to(head, id, self._take(1), body)
-        if len(body) > MAX_BYTES:
-            raise ValueError(f"a body of {len(body)} bytes is longer than {MAX_BYTES}")
-        total = -(-len(body) // PIECE_BYTES)
-        asked = read_header(head)
-        phone, version = asked.phone, asked.version
-        sent = _Sent(Header(id, phone, self._take(total), version=version, is_part=True, total=total), body)
-        self._keep(sent)
-        return b"".join([sent.frame(number) for number in range(1, total + 1)])
+        prepared = self.prepare(head, id, body)
+        self.keep(prepared)
+        return prepared.data
+
+    def keep(self, prepared: Prepared) -> None:
+        """A message leaves: of one in pieces some may be asked for again."""
+        opened = open_frame(prepared.data[1 : prepared.data.index(FLAG, 1)])
+        if isinstance(opened, Malformed) or not (first := read_header(opened[0])).is_part:
+            return
+        self._sent.append(_Sent(first, prepared.body))
+        while len(self._sent) > MAX_KEPT or sum(len(kept.body) for kept in self._sent) > MAX_BYTES:
+            del self._sent[0]
 
     def again(self, phone: str, sequence: int, numbers: Sequence[int]) -> bytes:
         """The wanted pieces of the message to this terminal that began with a sequence, as they left."""
@@ -84,8 +107,3 @@ class Downlink:
     def _take(self, count: int) -> int:
         sequence, self._next = self._next, (self._next + count) & 0xFFFF
         return sequence
-
-    def _keep(self, sent: _Sent) -> None:
-        self._sent.append(sent)
-        while len(self._sent) > MAX_KEPT or sum(len(kept.body) for kept in self._sent) > MAX_BYTES:
-            del self._sent[0]

@@ -5,6 +5,8 @@ Source: JT/T 808-2011, JT/T 808-2013 and JT/T 808-2019, chapters 7 and 8 and ann
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from protocols.jt808 import (
     active_safety,
     areas,
@@ -23,6 +25,7 @@ from protocols.jt808.rows import (
     Answer,
     MessageType,
 )
+from protocols.jt808.rules import RULES
 from protocols.jt808.terminal_management import (
     AUTHENTICATE,
     AUTHENTICATION_2013,
@@ -58,7 +61,9 @@ __all__ = [
 
 _CHAPTERS = (terminal_management, positions, information, areas, collection, multimedia, video, active_safety)
 
-MESSAGES: dict[int, MessageType] = {row.id: row for chapter in _CHAPTERS for row in chapter.ROWS}
+MESSAGES: dict[int, MessageType] = {
+    row.id: replace(row, command=RULES.get(row.id)) for chapter in _CHAPTERS for row in chapter.ROWS
+}
 
 
 def answer_of(id: int) -> Answer:

@@ -14,6 +14,8 @@ from protocols.picture import jpeg
 PHOTO_BYTES = 20_000
 """What a terminal's camera makes of 352 x 288 points."""
 PIECE_BYTES = 800
+COMMANDED = 0
+"""The event of a picture that the platform has asked for."""
 _IMAGE, _JPEG, _TIMED, _CHANNEL = 0, 0, 1, 1
 _COMMENT_HEAD_BYTES = 4
 _JFIF_BYTES = 20
@@ -23,9 +25,9 @@ _COMMENT_BYTES = 65_533
 """Longest comment of a JPEG: its length has two bytes and counts them."""
 
 
-def photo_body(media_id: int, location: bytes, size: int, seed: str) -> bytes:
-    """A multimedia upload of a timed picture. ``size`` is the picture's; the same seed gives the same one."""
-    head = media_id.to_bytes(4, "big") + bytes((_IMAGE, _JPEG, _TIMED, _CHANNEL))
+def photo_body(media_id: int, location: bytes, size: int, seed: str, event: int = _TIMED, channel: int = _CHANNEL) -> bytes:
+    """A multimedia upload of a picture, a timed one if nothing is said; ``size`` is the picture's. A seed gives the same again."""
+    head = media_id.to_bytes(4, "big") + bytes((_IMAGE, _JPEG, event, channel))
     return head + location + picture(size, seed)
 
 

@@ -7,13 +7,14 @@ from types import MappingProxyType
 from typing import Any
 
 from protocols.base import BaseProtocol
+from protocols.command import AnswersName
 from protocols.credential import Credential
 from protocols.explanation import Field
 from protocols.jt808.answers import shown_code
 from protocols.jt808.building import build
 from protocols.jt808.codec import JT808Codec
 from protocols.jt808.explain import explain_frame
-from protocols.jt808.header import HEADERS
+from protocols.jt808.header import HEADERS, is_2019, is_header
 from protocols.jt808.messages import MESSAGES
 from protocols.jt808.reports import decode
 from protocols.jt808.terminal import JT808Terminal
@@ -29,6 +30,7 @@ class JT808Protocol(BaseProtocol):
     name = "jt808"
     title = "JT/T 808"
     port = 6808
+    answers_name = AnswersName.SEQUENCE
     has_credentials = True
     told_beside_body = frozenset({"answered_sequence"})
     """It stands before the location in an answer, which is the report that it would be had it come by itself."""
@@ -77,6 +79,10 @@ class JT808Protocol(BaseProtocol):
         Raises: ValueError, with the field, its value and what it may be.
         """
         return build(kind, fields, edition or "2013")
+
+    def edition_of(self, head: bytes) -> str:
+        """By the header, which 2011 and 2013 share."""
+        return "2019" if is_header(head) and is_2019(head) else "2013"
 
     def kind_name(self, kind: int) -> str:
         row = MESSAGES.get(kind)

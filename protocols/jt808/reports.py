@@ -16,6 +16,8 @@ from protocols.items import Entries
 from protocols.jt808.header import is_2019, is_header
 from protocols.jt808.location import LOCATION_2013, LOCATION_2019, LOCATION_ITEMS
 from protocols.jt808.messages import LOCATION, LOCATION_BATCH, MESSAGES, MULTIMEDIA_DATA
+from protocols.jt808.outcomes import answer_of
+from protocols.jt808.rows import MessageType
 from protocols.jt808.terminal_management import UPGRADE_RESULT
 from protocols.message import Message
 from protocols.piece import MediaKind, Piece
@@ -47,18 +49,25 @@ def decode(message: Message) -> Decoded:
         parsed = read(layout, message.body)
         if message.kind == LOCATION_BATCH:
             return _locations(LOCATION_2019 if is_2019(message.head) else LOCATION_2013, parsed)
-        if message.kind == MULTIMEDIA_DATA:
-            return Decoded([_multimedia(row.name, message.body, parsed, values(layout, parsed))])
-        if row.direction is Direction.UP and "location" in parsed:
-            return Decoded([_answered(message.body, parsed)])
-        report = Report(row.name, message.body, values=values(layout, parsed))
-        if row.direction is Direction.UP:
-            _take_time(report, parsed)
-        if message.kind == UPGRADE_RESULT:
-            report.file_result = _file_result(parsed.result)
+        report = _whole(row, layout, message, parsed)
+        report.answer = answer_of(message.kind, parsed)
         return Decoded([report], _rest(parsed))
     except DecodeError as error:
         return Decoded([], error)
+
+
+def _whole(row: MessageType, layout: Struct, message: Message, parsed: Container[Any]) -> Report:
+    """The report of a message that makes one."""
+    if message.kind == MULTIMEDIA_DATA:
+        return _multimedia(row.name, message.body, parsed, values(layout, parsed))
+    if row.direction is Direction.UP and "location" in parsed:
+        return _answered(message.body, parsed)
+    report = Report(row.name, message.body, values=values(layout, parsed))
+    if row.direction is Direction.UP:
+        _take_time(report, parsed)
+    if message.kind == UPGRADE_RESULT:
+        report.file_result = _file_result(parsed.result)
+    return report
 
 
 def _answered(body: bytes, parsed: Container[Any]) -> Report:

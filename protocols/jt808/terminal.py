@@ -7,17 +7,19 @@ from collections.abc import Collection, Sequence
 
 from construct import ConstructError
 
+from protocols.executions import Executions
 from protocols.fields import Declaration
 from protocols.framing import DelimitedSplitter
 from protocols.items import Item
 from protocols.jt808.answers import wanted_pieces
 from protocols.jt808.codec import MAX_RUN_BYTES
 from protocols.jt808.firmware import Arriving, Said
-from protocols.jt808.header import FLAG, Header, frame, open_frame, read_header
+from protocols.jt808.header import FLAG, MAX_BODY_BYTES, Header, frame, open_frame, read_header
 from protocols.jt808.location import LOCATION_2013
 from protocols.jt808.messages import LOCATION
 from protocols.jt808.multimedia import MULTIMEDIA_DATA, MULTIMEDIA_RESPONSE
-from protocols.jt808.photo import PHOTO_BYTES, Photo, photo_body
+from protocols.jt808.orders import Camera, Orders, Picture
+from protocols.jt808.photo import COMMANDED, PHOTO_BYTES, Photo, photo_body
 from protocols.jt808.rows import PLATFORM_GENERAL_RESPONSE
 from protocols.jt808.terminal_management import (
     AUTHENTICATE,
@@ -52,8 +54,6 @@ class JT808Terminal:
     Raises: ValueError when the identity does not fit a phone number's field of six bytes.
     """
 
-    heartbeat_seconds = 60.0
-
     def __init__(self, identity: str) -> None:
         if not (identity.isascii() and identity.isdecimal()) or len(identity) > _PHONE_DIGITS:
             raise ValueError(f"{identity!r} is no phone number of at most {_PHONE_DIGITS} digits")
@@ -67,10 +67,28 @@ class JT808Terminal:
         self._photos: dict[int, Photo] = {}
         """By sequence, until the platform has them whole."""
         self._next_media_id = 1
+        self._moment: Moment | None = None
+        self._is_off = False
+        """Until it is switched on again, which a new link shows."""
+        self._leaving: list[Picture] = []
+        """Pictures that have been asked for, to leave behind what is said first."""
+        self._pieces: dict[int, bytes] = {}
+        """Of a command in sub-packets, by their numbers; of the newest alone."""
+        self._pieces_of = -1
+        """The sequence of the first of them."""
+        self.orders = Orders(Camera(self._shoot, self._leaving.append), self._locate)
         self._arriving = Arriving()
         self._upgrade_results: set[int] = set()
         """Sequences of reports that say what became of a file."""
         self._splitter = DelimitedSplitter(FLAG, MAX_RUN_BYTES)
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        return max(1.0, float(self.orders.parameters["heartbeat_interval_s"]))
+
+    @property
+    def executed(self) -> Executions:
+        return self.orders.executed
 
     @property
     def firmware(self) -> bytes:
@@ -82,7 +100,8 @@ class JT808Terminal:
         return self._is_online
 
     def connect(self, moment: Moment | None = None) -> bytes:
-        self._is_online = False
+        self._is_online = self._is_off = False
+        self._moment = moment or self._moment
         self._splitter = DelimitedSplitter(FLAG, MAX_RUN_BYTES)
         return self._register() if self._code is None else self._authenticate(self._code)
 
@@ -90,7 +109,7 @@ class JT808Terminal:
         events: list[TerminalEvent] = []
         for run in self._splitter.feed(data):
             opened = run if isinstance(run, Malformed) else open_frame(run)
-            if isinstance(opened, Malformed):
+            if isinstance(opened, Malformed) or self._is_off:
                 continue
             head, body = opened
             header = read_header(head)
@@ -98,30 +117,35 @@ class JT808Terminal:
                 if header.id == UPGRADE_PACKAGE and header.is_part:
                     events += self._upgraded(header, body)
                     continue
-                events += self._take(Message(header.identity, header.id, header.sequence, head, body))
+                whole = self._put_together(header, body)
+                if whole is not None:
+                    events += self._take(Message(header.identity, header.id, header.sequence, head, whole))
             except ConstructError:
                 # The platform's answer is cut short: as good as none.
                 continue
         return events
 
     def report(self, moment: Moment) -> Sequence[Made]:
+        self._moment = moment
         items = [
             Item(0x01, 4, "odometer_km", _START_ODOMETER_KM + moment.odometer_km),
             Item(0x02, 2, "fuel_l", max(0.0, _START_FUEL_L - moment.odometer_km * _LITRES_PER_KM)),
             Item(0x30, 1, "signal", 24),
             Item(0x31, 1, "satellites", 12),
         ]
-        return [Made(self._take_sequence(), "location", _location(moment, items))]
+        return [Made(self._take_sequence(), "location", self._location(moment, items))]
 
     def photo(self, moment: Moment, size: int = PHOTO_BYTES, lost: Collection[int] = ()) -> Sequence[Made]:
         """Take a photo: a report that leaves in sub-packets. Those of the numbers in ``lost`` do not leave the first time."""
         media_id, self._next_media_id = self._next_media_id, self._next_media_id + 1
-        location = _location(moment._replace(speed_kmh=0.0, course_deg=0.0), [])
-        body = photo_body(media_id, location, size, f"{self.identity} {media_id}")
+        body = photo_body(media_id, self._standing(moment), size, f"{self.identity} {media_id}")
+        return [self._photo(body, lost)]
+
+    def _photo(self, body: bytes, lost: Collection[int] = ()) -> Made:
         photo = Photo(MULTIMEDIA_DATA, self._phone, self._next, body, lost)
         sequence = self._take_sequence(photo.total)
         self._photos[sequence] = photo
-        return [Made(sequence, "multimedia_data", body)]
+        return Made(sequence, "multimedia_data", body)
 
     def send(self, waiting: Sequence[Made]) -> tuple[bytes, int]:
         if not self._is_online:
@@ -147,7 +171,53 @@ class JT808Terminal:
             return self._uploaded(message.body)
         if message.kind == PLATFORM_SUB_PACKET_REQUEST:
             return self._asked_again(message)
-        return []
+        return self._obey(message) if self._is_online else []
+
+    def _obey(self, message: Message) -> list[TerminalEvent]:
+        """What is said to a command, pictures that it makes leave, and a new login where it begins anew."""
+        events: list[TerminalEvent] = []
+        if said := self._said(self.orders.obey(message)):
+            events.append(Send(said))
+        for picture in self._leaving:
+            made = self._photo(picture.body)
+            events += [made, Send(self.frame(made.sequence, made.body))]
+        self._leaving.clear()
+        wants, self.orders.wants = self.orders.wants, ""
+        if not wants:
+            return events
+        self._is_online = False
+        if wants == "factory_reset":
+            self._code = None
+        if wants in ("reset", "factory_reset"):
+            return [*events, Send(self._register() if self._code is None else self._authenticate(self._code))]
+        self._is_off = True
+        return events
+
+    def _put_together(self, header: Header, body: bytes) -> bytes | None:
+        """The body of a message, once all of it is there; it is answered by the number of its last piece."""
+        if not header.is_part:
+            return body
+        first = (header.sequence - header.number + 1) & 0xFFFF
+        if first != self._pieces_of:
+            self._pieces_of, self._pieces = first, {}
+        self._pieces[header.number] = body
+        if len(self._pieces) < header.total:
+            return None
+        pieces, self._pieces, self._pieces_of = self._pieces, {}, -1
+        return b"".join(pieces[number] for number in sorted(pieces))
+
+    def _shoot(self, channel: int) -> Picture | None:
+        if self._moment is None:
+            return None
+        media_id, self._next_media_id = self._next_media_id, self._next_media_id + 1
+        seed = f"{self.identity} {media_id}"
+        return Picture(media_id, channel, photo_body(media_id, self._standing(self._moment), PHOTO_BYTES, seed, COMMANDED, channel))
+
+    def _locate(self) -> bytes | None:
+        return self._location(self._moment, []) if self._moment else None
+
+    def _standing(self, moment: Moment) -> bytes:
+        return self._location(moment._replace(speed_kmh=0.0, course_deg=0.0), [])
 
     def _registered(self, body: bytes) -> list[TerminalEvent]:
         answer = REGISTRATION_ACCEPTED.parse(body)
@@ -193,7 +263,14 @@ class JT808Terminal:
         return events
 
     def _said(self, said: Sequence[Said]) -> bytes:
-        return b"".join([self._frame(id, self._take_sequence(), body) for id, body in said])
+        return b"".join([self._frames(id, body) for id, body in said])
+
+    def _frames(self, id: int, body: bytes) -> bytes:
+        if len(body) <= MAX_BODY_BYTES:
+            return self._frame(id, self._take_sequence(), body)
+        pieces = Photo(id, self._phone, self._next, body, ())
+        self._take_sequence(pieces.total)
+        return pieces.frames()
 
     def _asked_again(self, message: Message) -> list[TerminalEvent]:
         first_sequence, numbers = wanted_pieces(message)
@@ -232,20 +309,20 @@ class JT808Terminal:
         if len(self._awaited) > MAX_AWAITED:
             self._awaited.popitem(last=False)
 
-
-def _location(moment: Moment, items: Sequence[Item]) -> bytes:
-    status = ["ignition", "fix", "gps_used", "beidou_used"]
-    status += ["south"] * (moment.latitude < 0) + ["west"] * (moment.longitude < 0)
-    return LOCATION_2013.build(
-        {
-            "alarm_flags": ["overspeed"] if moment.speed_kmh > _SPEED_LIMIT_KMH else [],
-            "status": status,
-            "latitude": abs(moment.latitude),
-            "longitude": abs(moment.longitude),
-            "altitude": round(moment.altitude_m),
-            "speed": moment.speed_kmh,
-            "course": round(moment.course_deg) % 360,
-            "time": moment.time,
-            "items": items,
-        }
-    )
+    def _location(self, moment: Moment, items: Sequence[Item]) -> bytes:
+        status = ["ignition", "fix", "gps_used", "beidou_used"]
+        status += ["doors_locked"] * self.orders.are_doors_locked
+        status += ["south"] * (moment.latitude < 0) + ["west"] * (moment.longitude < 0)
+        return LOCATION_2013.build(
+            {
+                "alarm_flags": ["overspeed"] if moment.speed_kmh > _SPEED_LIMIT_KMH else [],
+                "status": status,
+                "latitude": abs(moment.latitude),
+                "longitude": abs(moment.longitude),
+                "altitude": round(moment.altitude_m),
+                "speed": moment.speed_kmh,
+                "course": round(moment.course_deg) % 360,
+                "time": moment.time,
+                "items": items,
+            }
+        )

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from protocols.command import Prepared
 from protocols.framing import SAMPLE_BYTES
 from protocols.message import Event, Malformed, Message, Outcome, RawFrame
 from protocols.modbus import kinds
@@ -21,6 +22,7 @@ from protocols.modbus.frame import is_mbap
 from protocols.modbus.line import Line
 from protocols.modbus.registration import BLANKS, MAX_BYTES
 from protocols.modbus.site import Dtu, Maps, unmapped_dtu
+from protocols.modbus.writes import Wanted
 from protocols.modbus.writing import wanted
 
 QUIET_SECONDS = 0.5
@@ -77,15 +79,22 @@ class ModbusCodec:
             self._line.settle(message, outcome)
         return b""
 
-    def send(self, head: bytes, kind: int, body: bytes) -> bytes:
-        """Take a command in. It leaves when the line is free; what became of it comes as a message of its own.
+    def prepare(self, head: bytes, kind: int, body: bytes, number: int, time: datetime) -> Prepared:
+        """The frame of a command as it would leave, but for the number of its transaction where there is one.
 
         Raises: ValueError when it could not be done, with the reason.
         """
         if self._line is None:
             raise ValueError("the DTU has not registered yet")
-        self._line.command(wanted(kind, body, {number: unit.plan.model for number, unit in self._line.units.items()}))
-        return b""
+        request = self._line.checked(self._wanted(kind, body, self._line)).request
+        return Prepared(kind, self._line.dtu.framing.wrap(request.unit, request.pdu, 0), None, body)
+
+    def launch(self, prepared: Prepared, now: float) -> Sequence[Event]:
+        """It leaves when the line is free; what became of it comes as a message of its own."""
+        self._now = now
+        if self._line is not None:
+            self._line.command(self._wanted(prepared.kind, prepared.body, self._line), now)
+        return []
 
     def end(self) -> Sequence[Event]:
         if self._line is not None:
@@ -95,6 +104,9 @@ class ModbusCodec:
             return []
         is_beginning = self._maps.registered(left, 0)[1].may_grow
         return [Malformed("cut" if is_beginning else "unidentified", left[:SAMPLE_BYTES])]
+
+    def _wanted(self, kind: int, body: bytes, line: Line) -> Wanted:
+        return wanted(kind, body, {number: unit.plan.model for number, unit in line.units.items()})
 
     def _begin(self, identity: str) -> None:
         """As if this DTU had registered and were stored already."""

@@ -109,8 +109,8 @@ class Line:
         self._watch()
         return events
 
-    def command(self, wanted: Wanted) -> None:
-        """Take a command in.
+    def checked(self, wanted: Wanted) -> Wanted:
+        """A command that could be done now.
 
         Raises: ValueError when its unit could not take it, with the reason.
         """
@@ -125,7 +125,13 @@ class Line:
             raise ValueError(f"unit: {unit.number} is offline")
         if sum(isinstance(client, Write) for client in self._clients) >= MAX_COMMANDS:
             raise ValueError(f"unit: {MAX_COMMANDS} commands are waiting on this line")
-        self._clients.append(Write(unit, wanted, self._now))
+        return wanted
+
+    def command(self, wanted: Wanted, now: float) -> None:
+        """Take in a command that was found good. What happens to its unit meanwhile it waits for, until it expires."""
+        self._now = now
+        if self.is_admitted and self.units[wanted.request.unit].is_admitted:
+            self._clients.append(Write(self.units[wanted.request.unit], wanted, now))
         self._watch()
 
     def settle(self, message: Message, outcome: Outcome) -> None:
@@ -319,5 +325,7 @@ class Line:
             wanted += [max(at, postponed, self._line_free_at) for at, postponed in due if at is not None]
         elif self._is_wanted:
             wanted.append(self._now)
-        wanted += [until for client in self._clients if isinstance(client, Write) and (until := client.waits_until) is not None]
+        # What is on its way does not wait any more.
+        writes = [client for client in self._clients if isinstance(client, Write) and client is not self._client]
+        wanted += [until for write in writes if (until := write.waits_until) is not None]
         self.deadline = min(wanted, default=None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import Enum
 
 from protocols.modbus import kinds
+from protocols.modbus.catalogue import rule_of
 from protocols.modbus.pdu import Function
 from protocols.modbus.reading import COMMAND_RESULT, FRAME, IDENTIFIED, READING, REGISTRATION, UNIT_OFFLINE, UNIT_ONLINE
 from protocols.modbus.writing import COMMANDS
@@ -50,6 +51,7 @@ _ASKED = [
         Direction.DOWN,
         Answer.RESULT,
         (kinds.COMMAND_RESULT,),
+        command=rule_of(function),
     )
     for function, (english, chinese) in _NAMES.items()
 ]

@@ -8,6 +8,7 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from protocols.command import Effect
 from protocols.modbus.pdu import BIT_READS, MAX_READ_BITS, MAX_READ_REGISTERS, MAX_WRITE_BITS, MAX_WRITE_REGISTERS, Function
 from protocols.modbus.tables import Label, Source, Table
 from protocols.modbus.values import ORDERS, SIGNS, TYPES, Format, Raw, as_json, decimal
@@ -85,6 +86,8 @@ class Command(NamedTuple):
     is_repeatable: bool
     """Whether sending it twice does no harm."""
     expires_seconds: float
+    effect: Effect
+    is_confirmed_twice: bool
 
     @property
     def is_number(self) -> bool:
@@ -353,6 +356,8 @@ def _command(table: Table) -> Command:
         # A coil that is written anything but on or off is toggled, or flashed.
         table.boolean("repeatable", False) and not is_switch,
         float(table.integer("expires_s", 1, 3600, 30)),
+        Effect(table.word("effect", (Effect.ACTUATE, Effect.CONFIGURE), Effect.ACTUATE)),
+        table.boolean("confirm", False),
     )
     if command.step is not None and command.step <= 0:
         raise table.error("step", "must be more than 0")

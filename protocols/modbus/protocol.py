@@ -8,18 +8,22 @@ from types import MappingProxyType
 from typing import Any
 
 from protocols.base import BaseProtocol
+from protocols.body import read
 from protocols.catalogue import Entry
+from protocols.command import AnswersName, CommandKind
 from protocols.explanation import Field
 from protocols.message import Message
+from protocols.modbus.catalogue import map_commands
 from protocols.modbus.codec import ModbusCodec
 from protocols.modbus.explain import MBAP_HEADER, RTU_HEADER, explain_frame
 from protocols.modbus.messages import MESSAGES
 from protocols.modbus.model import Model
+from protocols.modbus.reading import HEAD
 from protocols.modbus.reports import decode
 from protocols.modbus.site import OPTION, Maps, demo, read_folder, read_tables
 from protocols.modbus.terminal import ModbusTerminal
 from protocols.modbus.writing import COMMANDS, command_fields
-from protocols.report import Decoded
+from protocols.report import Decoded, DecodeError
 
 
 class ModbusProtocol(BaseProtocol):
@@ -28,6 +32,7 @@ class ModbusProtocol(BaseProtocol):
     name = "modbus"
     title = "Modbus"
     port = 5502
+    answers_name = AnswersName.KIND
     messages = MESSAGES
     headers = MappingProxyType({"RTU": RTU_HEADER, "MBAP": MBAP_HEADER})
 
@@ -71,6 +76,19 @@ class ModbusProtocol(BaseProtocol):
                     found[point.key] = entry._replace(unit="")
         return found
 
+    def more_commands(self, head: bytes = b"") -> dict[str, CommandKind]:
+        """The commands of the maps; with a head those of its unit's model."""
+        model = self._model(head)
+        if model is None:
+            return map_commands(self.models.values())
+        found = map_commands([model])
+        return {name: one._replace(preset={**one.preset, "model": model.name}) for name, one in found.items()}
+
+    def fields_of(self, identity: str, head: bytes) -> Mapping[str, Any]:
+        """A unit's device is its DTU's with its number behind a slash: ``PS0001/2``."""
+        dtu, _, unit = identity.rpartition("/")
+        return {"unit": int(unit)} if dtu and unit.isascii() and unit.isdecimal() else {}
+
     def codec(self, identity: str = "") -> ModbusCodec:
         return ModbusCodec(self.maps, identity)
 
@@ -94,6 +112,12 @@ class ModbusProtocol(BaseProtocol):
 
     def explain(self, frame: bytes) -> Field:
         return explain_frame(frame, self.maps)
+
+    def _model(self, head: bytes) -> Model | None:
+        try:
+            return self.models.get(read(HEAD, head).model) if head else None
+        except DecodeError:
+            return None
 
     def build(self, kind: str | int, fields: Mapping[str, Any], edition: str = "") -> bytes:
         """The body of a message. A command of a map is told by ``unit``, ``command``, ``value`` and, of several alike,

@@ -12,6 +12,7 @@ from typing import Any
 from construct import Container
 
 from protocols.body import read, values
+from protocols.command import Answer, AnswerStatus
 from protocols.message import Message
 from protocols.modbus import kinds
 from protocols.modbus.messages import EDITION, MESSAGES
@@ -125,6 +126,7 @@ def _command(message: Message, report: Report, parsed: Container[Any], models: M
         report.values = {**values(declared, given), **values(COMMAND_RESULT, parsed)}
         del report.values["request"]
         report.values.pop("answer", None)
+        report.answer = _answer(function, parsed)
         if report.values["exception"] == "none":
             del report.values["exception"]
     model = models.get(read(HEAD, message.head).model) if message.head else None
@@ -139,6 +141,16 @@ def _command(message: Message, report: Report, parsed: Container[Any], models: M
     if message.kind == kinds.COMMAND_RESULT and point is not None and parsed.state in ("confirmed", "different"):
         report.values["read_back"] = point.value(parsed.answer[2:])[0]
     return Decoded([report])
+
+
+def _answer(function: int, parsed: Container[Any]) -> Answer:
+    """What became of a command is told once, at its end."""
+    if parsed.state in ("accepted", "confirmed", "answered"):
+        return Answer((function,), AnswerStatus.DONE)
+    reason = parsed.state if isinstance(parsed.state, str) else f"state_{parsed.state}"
+    if parsed.state == "refused":
+        reason = parsed.exception if isinstance(parsed.exception, str) else exception_name(parsed.exception)
+    return Answer((function,), AnswerStatus.FAILED, None, reason)
 
 
 def _objects(objects: list[Container[Any]]) -> dict[str, Any]:

@@ -39,6 +39,9 @@ def command_fields(kind: int, fields: Mapping[str, Any], models: Mapping[str, Mo
     for name in ("unit", "command", "value"):
         if name not in fields:
             raise ValueError(f"{name}: missing")
+    for name in ("command", "model"):
+        if not isinstance(fields.get(name, ""), str):
+            raise ValueError(f"{name}: {fields[name]!r} is no name")
     command = _command(fields["command"], fields.get("model"), kind, models)
     n = fields.get("n", 1)
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= command.alike or ("n" not in fields and command.alike > 1):

@@ -16,14 +16,16 @@ _WHOLE = (("i8", "b"), ("i16", "h"), ("i32", "i"), ("i64", "q"))
 
 
 def command(fields: Mapping[str, Any]) -> bytes:
-    """A command of ``id``, ``name`` and ``arguments`` by name, if there are any: yes or no, numbers and texts, or bytes.
+    """A command of ``name`` and ``arguments`` by name, if there are any: yes or no, numbers and texts, or bytes.
+
+    An ``id`` that is left out is given when the command leaves.
 
     Raises: ValueError, with the field, its value and what it may be.
     """
     arguments = fields.get("arguments", {})
     if not isinstance(arguments, Mapping):
         raise ValueError(f"arguments: {arguments!r} is no values by name")
-    head = fill(COMMAND_BODY, {**fields, "arguments": []})
+    head = fill(COMMAND_BODY, {"id": 0, **fields, "arguments": []})
     return head + typed(arguments, "arguments")
 
 

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from protocols.body import read
+from protocols.command import Prepared
 from protocols.compiler import compile
 from protocols.download import Offer
 from protocols.fields import KeptText
@@ -37,6 +38,7 @@ from protocols.native.messages import (
     ACK_BODY,
     CHUNK,
     CHUNK_HEAD_BYTES,
+    COMMAND,
     DESCRIBE,
     GET,
     GET_BODY,
@@ -46,6 +48,7 @@ from protocols.native.messages import (
     LOWEST_DOWNLINK,
     MAX_IDENTITY_BYTES,
     MAX_NAMES_BYTES,
+    NO_ID,
     OFFER,
     OFFER_BODY,
     PING,
@@ -125,16 +128,19 @@ class NativeCodec:
         result = Outcome.QUARANTINED if outcome is Outcome.DECLINED else outcome
         return frame(ACK, message.sequence, compile(ACK_BODY).build({"result": int(result), "extra": b""}))
 
-    def send(self, head: bytes, kind: int, body: bytes) -> bytes:
-        """A message of the platform's own.
+    def prepare(self, head: bytes, kind: int, body: bytes, number: int, time: datetime) -> Prepared:
+        """A message of the platform's own. A command's id, by which its result is told, is the number, unless it has one.
 
         Raises: ValueError when the device takes no payload as long as this one.
         """
-        longest = _longest(head)
-        if len(body) > longest:
-            raise ValueError(f"a payload of {len(body)} bytes, where the device takes {longest}")
-        sequence, self._next = self._next, self._next + 1 & 0xFFFF
-        return frame(kind, sequence, body)
+        if kind != COMMAND:
+            return Prepared(kind, self._send(head, kind, body))
+        if body.startswith(NO_ID):
+            body = (number & 0xFFFFFFFF).to_bytes(len(NO_ID), "big") + body[len(NO_ID) :]
+        return Prepared(kind, self._send(head, kind, body), int.from_bytes(body[: len(NO_ID)], "big"))
+
+    def launch(self, prepared: Prepared, now: float) -> Sequence[Event]:
+        return [Send(prepared.data)]
 
     def offer(self, head: bytes, offer: Offer, now: float) -> Sequence[Event]:
         """The device knows how far it has come, and asks from there.
@@ -144,7 +150,7 @@ class NativeCodec:
         if offer.is_awaited:
             return []
         told = {name: getattr(offer, name) for name in ("file", "size", "crc32", "name", "version")}
-        return [Send(self.send(head, OFFER, fill(OFFER_BODY, {**told, "extra": b""})))]
+        return [Send(self._send(head, OFFER, fill(OFFER_BODY, {**told, "extra": b""})))]
 
     def hand_out(self, wanted: Wanted, data: bytes, now: float) -> Sequence[Event]:
         """A chunk, under the sequence of who asked for it; one without bytes says that there are none."""
@@ -157,6 +163,13 @@ class NativeCodec:
     def end(self) -> Sequence[Event]:
         pending = self._splitter.pending
         return [Malformed("cut", pending[:SAMPLE_BYTES])] if pending else []
+
+    def _send(self, head: bytes, kind: int, body: bytes) -> bytes:
+        longest = _longest(head)
+        if len(body) > longest:
+            raise ValueError(f"a payload of {len(body)} bytes, where the device takes {longest}")
+        sequence, self._next = self._next, self._next + 1 & 0xFFFF
+        return frame(kind, sequence, body)
 
     def _login(self, sequence: int, body: bytes, found: bytes) -> Event:
         try:

@@ -7,6 +7,7 @@ from enum import Enum
 
 from construct import GreedyBytes, Int8ub, Int16ub, Int32ub, Int64ub, Prefixed, Struct
 
+from protocols.command import CommandField, CommandRule, Effect
 from protocols.fields import Choice, Option, Scaled, Secret, Text
 from protocols.items import Records, UntilEnd
 from protocols.native.channels import FIRST_OWN_CHANNEL, NAMED_VALUE, READING
@@ -130,6 +131,8 @@ COMMAND_BODY = Struct(
     "name" / _SHORT_TEXT * "What to do 命令名称",
     "arguments" / NAMED_VALUES * "Arguments 参数",
 )
+NO_ID = bytes(4)
+"""In a command that leaves out its id, until it leaves."""
 CHUNK_BODY = Struct(
     _DOWNLOAD,
     "offset" / Scaled(Int32ub, 1, "bytes") * "Where in the file the bytes belong 偏移",
@@ -164,8 +167,26 @@ def _up(
     return MessageType(id, name, english, chinese, {EDITION: body}, Direction.UP, answer, ends_session=is_last)
 
 
-def _down(id: int, name: str, english: str, chinese: str, body: Struct, answered_by: tuple[int, ...] = ()) -> MessageType:
-    return MessageType(id, name, english, chinese, {EDITION: body}, Direction.DOWN, Answer.NONE, answered_by)
+def _down(
+    id: int,
+    name: str,
+    english: str,
+    chinese: str,
+    body: Struct,
+    answered_by: tuple[int, ...] = (),
+    command: CommandRule | None = None,
+) -> MessageType:
+    return MessageType(id, name, english, chinese, {EDITION: body}, Direction.DOWN, Answer.NONE, answered_by, command=command)
+
+
+# Which commands there are is the device's affair, and so is what they do.
+_COMMAND_RULE = CommandRule(
+    Effect.ACTUATE,
+    form=(
+        CommandField("name", "text, UTF-8", "", "What to do", "命令名称"),
+        CommandField("arguments", "values by name", "", "Arguments: yes or no, numbers, texts", "参数", is_needed=False),
+    ),
+)
 
 
 MESSAGES: Mapping[int, MessageType] = {
@@ -184,7 +205,7 @@ MESSAGES: Mapping[int, MessageType] = {
         _up(BYE, "bye", "The device leaves", "登出", EMPTY, is_last=True),
         _down(ACK, "ack", "What became of a message", "应答", ACK_BODY),
         _down(WELCOME, "welcome", "Answer to hello", "登录应答", WELCOME_BODY),
-        _down(COMMAND, "command", "Asks the device to do something", "命令", COMMAND_BODY, (RESULT,)),
+        _down(COMMAND, "command", "Asks the device to do something", "命令", COMMAND_BODY, (RESULT,), _COMMAND_RULE),
         _down(CHUNK, "chunk", "Bytes of an offered file", "文件数据下发", CHUNK_BODY),
         _down(TIME_ANSWER, "time_answer", "What time it is", "时间应答", TIME_ANSWER_BODY),
         _down(PONG, "pong", "Answer to ping", "心跳应答", EMPTY),

@@ -9,6 +9,7 @@ from typing import Any, Self
 from protocols.base import BaseProtocol
 from protocols.body import read
 from protocols.catalogue import Entry
+from protocols.command import AnswersName
 from protocols.credential import Credential
 from protocols.explanation import Field
 from protocols.message import Message
@@ -30,6 +31,7 @@ class NativeProtocol(BaseProtocol):
     name = "native"
     title = "iotgw native"
     port = 7700
+    answers_name = AnswersName.SEQUENCE
     messages = MESSAGES
     headers = MappingProxyType({EDITION: HEADER})
     has_credentials = True

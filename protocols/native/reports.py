@@ -8,12 +8,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from protocols.body import json_value, read, values
+from protocols.command import Answer, AnswerStatus
 from protocols.download import FileResult, FileStatus
 from protocols.items import Entries
 from protocols.message import Message
 from protocols.native.channels import CHANNELS, FIRST_OWN_CHANNEL, NO_ALTITUDE, NO_COURSE, NO_SPEED, POSITION, TAKEN_AS
 from protocols.native.fields import FIRST_TIME
 from protocols.native.messages import (
+    COMMAND,
     DATA_HEAD_BYTES,
     DESCRIBE,
     EDITION,
@@ -204,10 +206,18 @@ def _result(report: Report, parsed: Any) -> DecodeError | None:
     report.values.pop("trailing", None)
     report.values["returned"] = named_values(parsed.returned)
     _date(report, parsed.stamp)
+    if parsed.answered == "command":
+        report.answer = _answer(parsed.id, parsed.status)
     if parsed.answered == "offer":
         status = _FILE_STATUSES.get(parsed.status, FileStatus.FAILED)
         report.file_result = FileResult(parsed.id, status, "" if status is FileStatus.DONE else str(parsed.status))
     return _rest("returned", parsed.returned) if parsed.returned.trailing else None
+
+
+def _answer(id: int, status: Any) -> Answer:
+    if status == "done":
+        return Answer((COMMAND,), AnswerStatus.DONE, id)
+    return Answer((COMMAND,), AnswerStatus.FAILED, id, status if isinstance(status, str) else f"status_{status}")
 
 
 def _time(report: Report, parsed: Any) -> None:

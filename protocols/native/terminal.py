@@ -9,6 +9,7 @@ from zlib import crc32
 
 from protocols.body import read
 from protocols.compiler import compile
+from protocols.executions import Executions
 from protocols.framing import MarkedSplitter
 from protocols.message import Malformed, Send
 from protocols.native.building import typed
@@ -85,6 +86,7 @@ class NativeTerminal:
         self._last_file = 0
         self._photos_wanted = 0
         self._results: dict[int, bytes] = {}
+        self.executed = Executions()
         self._offer: Any = None
         self._is_asking = self._has_waited = False
         """Whether it has asked for bytes on this link, and for longer than from one heartbeat to the next."""
@@ -208,6 +210,8 @@ class NativeTerminal:
             # Told again, for its result did not arrive in time: done once is enough.
             return [Send(self._frame(RESULT, self._results[command.id]))]
         status, returned = self._do(str(command.name), named_values(command.arguments))
+        if status == "done":
+            self.executed.add(COMMAND, command.id, str(command.name).encode())
         return self._result("command", command.id, status, returned)
 
     def _do(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

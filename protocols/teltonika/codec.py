@@ -14,10 +14,10 @@ Source: Teltonika, "Data Sending Protocols".
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 
+from protocols.command import Prepared
 from protocols.framing import SAMPLE_BYTES
 from protocols.message import Event, Malformed, Message, Outcome, RawFrame, Send
 from protocols.teltonika.commands import ANY_IMEI, CODEC_12, CODEC_12_COMMAND, CODEC_14, CODEC_14_COMMAND, IMEI_BYTES
@@ -26,10 +26,6 @@ from protocols.teltonika.records import RECORDS
 from protocols.teltonika.stream import CRC_BYTES, HEAD_BYTES, PACKET_LIMIT_BYTES, PREAMBLE, Stream, frame
 
 ACCEPTED, REFUSED = b"\x01", b"\x00"
-ANSWER_SECONDS = 60.0
-"""How long the next command waits for the answer to the last one. Devices take seconds, those with a slow port longer."""
-MAX_QUEUED = 16
-"""Commands of one link that wait for their turn."""
 _IMEI_AT = 6
 """In a command's body, behind quantity, type and size."""
 _ANSWERS = {CODEC_12_COMMAND: CODEC_12, CODEC_14_COMMAND: CODEC_14}
@@ -38,22 +34,18 @@ _ANSWERS = {CODEC_12_COMMAND: CODEC_12, CODEC_14_COMMAND: CODEC_14}
 class TeltonikaCodec:
     """One link. Which device it is, the IMEI packet says, once."""
 
+    deadline: float | None = None
+
     def __init__(self, identity: str = "", limit: int = PACKET_LIMIT_BYTES) -> None:
         self.is_watched = False
         self.identity = identity
         self._stream = Stream(limit)
-        self._commands = _Commands()
-
-    @property
-    def deadline(self) -> float | None:
-        return self._commands.deadline
 
     def wake(self, now: float) -> Sequence[Event]:
-        """No answer has come to a command: the next one may go."""
-        return self._commands.wake(now)
+        """It never asks for that."""
+        return []
 
     def receive(self, data: bytes, now: float) -> Sequence[Event]:
-        self._commands.now = now
         events: list[Event] = []
         for whole in self._stream.feed(data):
             if self.is_watched:
@@ -74,8 +66,7 @@ class TeltonikaCodec:
         if codec_id in RECORDS and body[0] != body[-1]:
             # Which of the two numbers the device wants to hear nobody knows, so that it could not be answered.
             return [Malformed("count", whole[:SAMPLE_BYTES])]
-        message = Message(self.identity, codec_id, 0, b"", body)
-        return [message, *self._commands.answered(codec_id)]
+        return [Message(self.identity, codec_id, 0, b"", body)]
 
     def ack(self, message: Message, outcome: Outcome, time: datetime) -> bytes:
         """Whether the device may come in, or how many records are stored: all, for devices know nothing in between.
@@ -89,19 +80,20 @@ class TeltonikaCodec:
             return b""
         return message.body[0].to_bytes(4, "big")
 
-    def send(self, head: bytes, kind: int, body: bytes) -> bytes:
-        """The frame of a command; empty while another one waits for its answer, after which this one leaves by itself.
+    def prepare(self, head: bytes, kind: int, body: bytes, number: int, time: datetime) -> Prepared:
+        """The frame of a command. One for one IMEI that has none gets that of this link's device.
 
-        A command for one IMEI that has none gets the one of this link's device.
-
-        Raises: ValueError when it is no command, is for another device, or too many wait already.
+        Raises: ValueError when it is no command, or is for another device.
         """
         codec_id = _ANSWERS.get(kind)
         if codec_id is None:
             raise ValueError(f"0x{kind:02X} is no command of the platform's")
         if codec_id == CODEC_14:
             body = self._addressed(body)
-        return self._commands.send(codec_id, frame(bytes([codec_id]) + body))
+        return Prepared(kind, frame(bytes([codec_id]) + body))
+
+    def launch(self, prepared: Prepared, now: float) -> Sequence[Event]:
+        return [Send(prepared.data)]
 
     def end(self) -> Sequence[Event]:
         pending = self._stream.pending
@@ -113,48 +105,3 @@ class TeltonikaCodec:
         if told not in (ANY_IMEI, own):
             raise ValueError(f"imei: {told} is not this device's, which is {self.identity or 'not known yet'}")
         return body[:_IMEI_AT] + bytes.fromhex(own) + body[ends:]
-
-
-class _Commands:
-    """Commands to one device, of which only one is under way."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        """The latest time that anybody has told."""
-        self.deadline: float | None = None
-        self._queue: deque[tuple[int, bytes]] = deque()
-        self._asked: int | None = None
-        """The codec of the command that waits for its answer."""
-        self._is_timed = False
-        """Whether the deadline is the answer's. When a command leaves, no time is told: it is taken from the wake that is
-        asked for at once."""
-
-    def send(self, codec_id: int, data: bytes) -> bytes:
-        if self._asked is None:
-            self._asked, self._is_timed, self.deadline = codec_id, False, self.now
-            return data
-        if len(self._queue) == MAX_QUEUED:
-            raise ValueError(f"{MAX_QUEUED} commands wait for this device already")
-        self._queue.append((codec_id, data))
-        return b""
-
-    def wake(self, now: float) -> list[Event]:
-        self.now = now
-        if self.deadline is None or now < self.deadline:
-            return []
-        if not self._is_timed:
-            self._is_timed, self.deadline = True, now + ANSWER_SECONDS
-            return []
-        return self._next()
-
-    def answered(self, codec_id: int) -> list[Event]:
-        """A packet of this codec has come; if it answers the last command, the next one goes."""
-        return self._next() if codec_id == self._asked else []
-
-    def _next(self) -> list[Event]:
-        if not self._queue:
-            self._asked = self.deadline = None
-            return []
-        self._asked, data = self._queue.popleft()
-        self._is_timed, self.deadline = True, self.now + ANSWER_SECONDS
-        return [Send(data)]

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from construct import Int16ub, Prefixed, Struct
 
 from protocols import rows
+from protocols.command import CommandRule
 from protocols.fields import Text
 from protocols.rows import Direction
 from protocols.teltonika.commands import (
@@ -27,6 +28,7 @@ from protocols.teltonika.commands import (
     timed_layout,
 )
 from protocols.teltonika.records import CODEC_8, CODEC_8_EXTENDED, CODEC_16, RECORDS, packet
+from protocols.teltonika.rules import ADDRESSED_COMMAND, TEXT_COMMAND
 
 LOGIN = 0
 IMEI = Struct("imei" / Prefixed(Int16ub, Text(encoding="ascii")) * "IMEI, by which the device is known on this link 设备IMEI")
@@ -58,8 +60,9 @@ def _records(id: int, name: str, title: str) -> MessageType:
     return MessageType(id, name, english, chinese, {title: packet(RECORDS[id])}, answer=Answer.COUNT)
 
 
-def _down(id: int, name: str, english: str, chinese: str, layout: Struct, answered_by: int) -> MessageType:
-    return MessageType(id, name, english, chinese, {"command": layout}, Direction.DOWN, answered_by=(answered_by,))
+def _down(id: int, name: str, english: str, chinese: str, layout: Struct, answered_by: int, command: CommandRule) -> MessageType:
+    layouts = {"command": layout}
+    return MessageType(id, name, english, chinese, layouts, Direction.DOWN, answered_by=(answered_by,), command=command)
 
 
 _ROWS = (
@@ -78,7 +81,7 @@ _ROWS = (
     ),
     MessageType(CODEC_14, "codec_14", "Answer to a command for one IMEI", "指定IMEI命令的应答", {"IMEI": ADDRESSED}),
     MessageType(CODEC_15, "codec_15", "Message with time and IMEI", "带时间戳和IMEI的消息", {"time, IMEI": TIMED_ADDRESSED}),
-    _down(CODEC_12_COMMAND, "codec_12_command", "Command", "命令", TEXT, CODEC_12),
-    _down(CODEC_14_COMMAND, "codec_14_command", "Command for one IMEI", "指定IMEI的命令", ADDRESSED, CODEC_14),
+    _down(CODEC_12_COMMAND, "codec_12_command", "Command", "命令", TEXT, CODEC_12, TEXT_COMMAND),
+    _down(CODEC_14_COMMAND, "codec_14_command", "Command for one IMEI", "指定IMEI的命令", ADDRESSED, CODEC_14, ADDRESSED_COMMAND),
 )
 MESSAGES: Mapping[int, MessageType] = MappingProxyType({row.id: row for row in _ROWS})

@@ -9,8 +9,10 @@ from typing import Any
 from construct import Container, GreedyBytes, Struct
 
 from protocols.body import read, values
+from protocols.command import Answer, AnswerStatus
 from protocols.message import Message
 from protocols.report import Decoded, DecodeError, Report
+from protocols.teltonika.commands import CODEC_12, CODEC_12_COMMAND, CODEC_14, CODEC_14_COMMAND, NACK, RESPONSE
 from protocols.teltonika.families import Family, plain
 from protocols.teltonika.messages import LOGIN, MESSAGES
 from protocols.teltonika.records import GROUPS, RECORDS
@@ -18,6 +20,8 @@ from protocols.teltonika.records import GROUPS, RECORDS
 _REST = "rest" / GreedyBytes
 _RECORDS = {id: Struct(*record.subcons, _REST) for id, record in RECORDS.items()}
 """A record does not tell its length: it ends where what is left behind it begins."""
+_COMMANDS = {CODEC_12: CODEC_12_COMMAND, CODEC_14: CODEC_14_COMMAND}
+_UNKNOWN = "unknown command"
 _ONE = b"\x01"
 _LINE_ENDS = {ord(sign): None for sign in "\r\n\t"}
 ALARMS: Mapping[str, Mapping[Any, str]] = {
@@ -53,12 +57,26 @@ def decode(message: Message, family: Family) -> Decoded:
         parsed = read(layout, message.body)
         if message.kind == LOGIN:
             return Decoded([Report(row.name, message.body, values=values(layout, parsed))])
-        return Decoded([_answer(row.name, message.body, parsed)], _quantity_error(parsed))
+        report = _said(row.name, message.body, parsed)
+        report.answer = _answer(message.kind, parsed.type, report.values)
+        return Decoded([report], _quantity_error(parsed))
     except DecodeError as error:
         return Decoded([], error)
 
 
-def _answer(kind: str, body: bytes, parsed: Container[Any]) -> Report:
+def _answer(kind: int, type: Any, told: Mapping[str, Any]) -> Answer | None:
+    """A response is one to the command under way: nothing in it tells to which. That it was none has but words."""
+    command = _COMMANDS.get(kind)
+    if command is None or type not in (RESPONSE, NACK):
+        return None
+    if type == NACK:
+        return Answer((command,), AnswerStatus.FAILED, None, "imei_mismatch")
+    if str(told.get("text", "")).lower().startswith(_UNKNOWN):
+        return Answer((command,), AnswerStatus.FAILED, None, "unknown_command")
+    return Answer((command,), AnswerStatus.DONE)
+
+
+def _said(kind: str, body: bytes, parsed: Container[Any]) -> Report:
     """What a device says to a command, or what came over its serial port: ``text``, or ``data`` if it is none."""
     content = parsed.content
     found: dict[str, Any] = {"type": parsed.type}

@@ -13,6 +13,8 @@ from protocols.teltonika.records import CODEC_8, CODEC_8_EXTENDED, CODEC_16, GRO
 from protocols.terminal import Moment
 
 OVERSPEED_KMH = 100
+UNKNOWN = "Unknown command"
+"""How the answer to a command begins that is none of the device's."""
 _EVENT_CHANCE = 0.02
 _FIRMWARE = "03.28.07.Rev.00"
 _WORD_END = re.compile("[ :]")
@@ -63,7 +65,7 @@ class SimulatedDevice:
         """What the device says to a command; of those it does not know, that."""
         word, *rest = _WORD_END.split(command.strip(), maxsplit=1)
         answer = _ANSWERS.get(word.lower())
-        return answer(self, "".join(rest)) if answer else f"Unknown command: {word}"
+        return answer(self, "".join(rest)) if answer else f"{UNKNOWN}: {word}"
 
     def _properties(self, moment: Moment, chance: Random) -> Properties:
         is_moving = moment.speed_kmh > 0

@@ -11,6 +11,7 @@ from itertools import accumulate, takewhile
 from construct import ConstructError
 
 from protocols.compiler import compile
+from protocols.executions import Executions
 from protocols.message import Send
 from protocols.report import Report
 from protocols.teltonika.commands import (
@@ -24,7 +25,7 @@ from protocols.teltonika.commands import (
     TEXT,
 )
 from protocols.teltonika.messages import IMEI, MESSAGES
-from protocols.teltonika.simulated import SimulatedDevice
+from protocols.teltonika.simulated import UNKNOWN, SimulatedDevice
 from protocols.teltonika.stream import CRC_BYTES, HEAD_BYTES, PACKET_LIMIT_BYTES, PING, PREAMBLE, crc, frame
 from protocols.terminal import Acked, Made, Moment, TerminalEvent
 
@@ -36,6 +37,7 @@ MAX_PACKET_BYTES = 1280
 HEARTBEAT_SECONDS = 60.0
 _ACCEPTED = b"\x01"
 _ACK_BYTES = 4
+_COMMAND_TYPE = 0x05
 _LEAST_COMMAND_BYTES = 8
 """Of a command's data: two quantities, codec, type and size. A smaller number is no length, but tells records."""
 _ONE_RECORD_AROUND = 2
@@ -59,6 +61,9 @@ class TeltonikaTerminal:
             raise ValueError(f"{identity!r} is no IMEI: it has {IMEI_DIGITS} digits")
         self.identity = identity
         self.device = SimulatedDevice(identity)
+        self.executed = Executions()
+        self.silent: set[str] = set()
+        """Words of commands that it obeys without a response."""
         self._next = 0
         self._is_online = False
         self._under_way: tuple[int, ...] = ()
@@ -148,8 +153,14 @@ class TeltonikaTerminal:
             return []
         imei = self.identity.zfill(2 * IMEI_BYTES)
         is_mine = codec_id == CODEC_12 or asked.content.imei == imei
-        text = self.device.answer(asked.content.text.decode("ascii", "replace")).encode("ascii") if is_mine else b""
+        command = asked.content.text.decode("ascii", "replace")
+        answer = self.device.answer(command) if is_mine else ""
+        if is_mine and not answer.startswith(UNKNOWN):
+            self.executed.add(codec_id << 8 | _COMMAND_TYPE, 0, asked.content.text)
+        if is_mine and command.partition(" ")[0].lower() in self.silent:
+            return []
+        text = answer.encode("ascii")
         content = {"imei": imei, "text": text} if codec_id == CODEC_14 else {"text": text}
         kind = RESPONSE if is_mine else NACK
-        answer = {"quantity": asked.quantity, "type": kind, "content": content, "quantity_again": asked.quantity}
-        return [Send(frame(bytes([codec_id]) + compile(layout).build(answer)))]
+        fields = {"quantity": asked.quantity, "type": kind, "content": content, "quantity_again": asked.quantity}
+        return [Send(frame(bytes([codec_id]) + compile(layout).build(fields)))]

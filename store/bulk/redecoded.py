@@ -211,7 +211,7 @@ def mend(
 ) -> int:
     """Write messages of quarantine as far as they can be read, and take those out of it that can be read whole; how many.
 
-    What a message says of a delivery is of then, and would be taken for word of the one that is under way now.
+    What a message says of a delivery or a command is of then, and would be taken for word of the one that is under way now.
     """
     whole = [(row, incoming) for row, incoming in again if incoming.decoded.error is None]
     failing = [(row, incoming) for row, incoming in again if incoming.decoded.error is not None]
@@ -222,7 +222,7 @@ def mend(
     telling = [*whole, *((row, incoming) for row, incoming in failing if incoming.decoded.reports)]
     for _, incoming in telling:
         for report in incoming.decoded.reports:
-            report.file_result = None
+            report.file_result = report.answer = None
     outcomes = write(
         [incoming._replace(decoded=Decoded(incoming.decoded.reports, None)) for _, incoming in telling],
         is_open=lambda protocol: False,

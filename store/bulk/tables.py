@@ -83,7 +83,7 @@ class Insertion(Protocol):
         """Until all that were added are in."""
 
     def finish(self) -> set[ReportKey]:
-        """Wait; of the reports that were not there before, those with alarms or with a file's result."""
+        """Wait; of the reports that were not there before, those with alarms, with a file's result or with an answer."""
 
 
 class Tables(Protocol):
@@ -91,8 +91,8 @@ class Tables(Protocol):
 
     Workers write the same devices at the same time. So that they wait for each other and never in a ring, each
     takes its locks table by table in one order (devices, reports, groups of quarantine, quarantine, states, media and its
-    pieces, channels, alarms, presence, events, standings by rules, deliveries) and in each table in the order of its key.
-    Media, groups of quarantine and deliveries are written by modules of their own.
+    pieces, channels, alarms, presence, events, standings by rules, deliveries, commands) and in each table in the order of its key.
+    Media, groups of quarantine, deliveries and commands are written by modules of their own.
     """
 
     def find_devices(self, keys: Sequence[DeviceKey]) -> dict[DeviceKey, FoundDevice]:

@@ -24,6 +24,8 @@ from store.bulk.postgresql import PostgreSQLTables
 from store.bulk.sqlite import SQLiteTables
 from store.bulk.tables import UNFIT, FoundDevice, NewReport, QuarantinedMessage, Tables
 from store.channels import KnownChannels
+from store.commands import ledger
+from store.commands.ledger import Heard
 from store.events import EventRow
 from store.models import EventKind
 from store.quarantine import GroupKey, group_ids
@@ -67,6 +69,7 @@ class Terms(NamedTuple):
     is_open: Callable[[str], bool]
     longest_file_bytes: int
     due_media: list[int]
+    commands: list[int]
     channels: KnownChannels
     rules: KnownRules | None
 
@@ -78,6 +81,7 @@ def write(
     is_open: Callable[[str], bool],
     longest_file_bytes: int = LONGEST_FILE_BYTES,
     due_media: list[int] | None = None,
+    commands: list[int] | None = None,
     channels: KnownChannels | None = None,
     rules: KnownRules | None = None,
 ) -> dict[int, Outcome]:
@@ -91,8 +95,8 @@ def write(
     stored. A batch is committed as one unless the database refuses a row of it, which :func:`store.rows.prepare`
     is there to prevent: then it is halved until that message is alone and goes to quarantine.
     Pieces of files longer than ``longest_file_bytes`` are declined. Files that may be whole now are added to ``due_media``
-    once their rows are committed. Which ``channels`` are known is what keeps the database from being asked for those of
-    each device every time. Without ``rules`` nothing is held against any.
+    once their rows are committed, and commands that devices have answered to ``commands``. Which ``channels`` are known is what
+    keeps the database from being asked for those of each device every time. Without ``rules`` nothing is held against any.
     Raises: django.db.DatabaseError or InterfaceError if the database is away or broken; part of a halved batch may
     be committed then.
     """
@@ -101,8 +105,8 @@ def write(
     if outcomes:
         log.warning("refused messages whose identity or numbers fit no column", extra={"messages": len(outcomes)})
     arrivals = [Arrival(index, key, sent) for index, (key, sent) in enumerate(zip(keys, batch, strict=True)) if key]
-    due = [] if due_media is None else due_media
-    terms = Terms(decode, is_open, longest_file_bytes, due, channels or KnownChannels(), rules)
+    due, told = [] if due_media is None else due_media, [] if commands is None else commands
+    terms = Terms(decode, is_open, longest_file_bytes, due, told, channels or KnownChannels(), rules)
     outcomes.update(_write_or_halve(arrivals, terms))
     return outcomes
 
@@ -177,7 +181,7 @@ def _admit(tables: Tables, keys: list[DeviceKey], is_open: Callable[[str], bool]
 
 def _insert(tables: Tables, admitted: list[Admitted], terms: Terms, prepare: Prepare) -> dict[int, Outcome]:
     """The rows of reports and quarantine, then what follows from them: states, files of which they bring pieces, channels,
-    alarms with their events, those of rules too, and deliveries of which they say what became.
+    alarms with their events, those of rules too, and deliveries and commands of which they say what became.
     """
     watch = Watch(terms.rules, {device for device, _ in admitted}) if terms.rules and terms.rules.refresh() else None
     brought = _Brought(admitted, prepare, watch)
@@ -207,6 +211,9 @@ def _insert(tables: Tables, admitted: list[Admitted], terms: Terms, prepare: Pre
         # A copy of what was stored before would be taken for word of the delivery that has come after.
         news = [(key.device, result) for key, result in brought.results.items() if key in added]
         deliveries.settle(news, datetime.now(UTC))
+    if heard := [heard for key, heard in brought.heard.items() if key in added]:
+        changed = ledger.settle(heard, datetime.now(UTC))
+        transaction.on_commit(partial(terms.commands.extend, changed))
     return brought.outcomes
 
 
@@ -223,6 +230,7 @@ class _Brought:
         self.pieces: list[PieceRow] = []
         self.declined: set[FileKey] = set()
         self.results: dict[ReportKey, FileResult] = {}
+        self.heard: dict[ReportKey, Heard] = {}
         self.outcomes: dict[int, Outcome] = {}
 
     def take(self, part: Sequence[Admitted], incoming: Sequence[Incoming]) -> list[NewReport]:
@@ -240,7 +248,10 @@ class _Brought:
                 self.outcomes[arrival.place] = message.outcome
             for report in message.reports:
                 if report.file_result:
-                    self.results[ReportKey(device, report.row.time, report.row.digest)] = report.file_result
+                    self.results[_key(device, report)] = report.file_result
+                if report.answer:
+                    row = report.row
+                    self.heard[_key(device, report)] = Heard(device, report.answer, row.received_at, row.kind, row.body)
                 if report.piece and self._is_declined(device, report, report.piece):
                     self.outcomes[arrival.place] = Outcome.DECLINED
                 else:
@@ -253,6 +264,10 @@ class _Brought:
         key = file_key(device, piece, report.row.digest)
         self.pieces.append(PieceRow(key, piece, report.row))
         return key in self.declined
+
+
+def _key(device: int, report: PreparedReport) -> ReportKey:
+    return ReportKey(device, report.row.time, report.row.digest)
 
 
 def _pieces_told(part: Sequence[Admitted], incoming: Sequence[Incoming]) -> list[tuple[int, Report]]:

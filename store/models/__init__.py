@@ -4,6 +4,7 @@ from store.models.alarms import ALARM_LENGTH, HANDLER_LENGTH, SEVERITY_LENGTH, A
 from store.models.audit import ACTOR_LENGTH, SUBJECT_LENGTH, AuditEntry
 from store.models.background import ERROR_LENGTH, Background, BackgroundState
 from store.models.channels import CHANNEL_LENGTH, LABEL_LENGTH, UNIT_LENGTH, Channel, ChannelKind
+from store.models.commands import CONDITION_LENGTH, TOKEN_LENGTH, Command, CommandRun, CommandStep
 from store.models.devices import (
     CREDENTIAL_LENGTH,
     DEVICE_NAME_LENGTH,
@@ -52,6 +53,7 @@ __all__ = [
     "ALARM_LENGTH",
     "CAUSE_LENGTH",
     "CHANNEL_LENGTH",
+    "CONDITION_LENGTH",
     "CREDENTIAL_LENGTH",
     "DEVICE_NAME_LENGTH",
     "DISCARDER_LENGTH",
@@ -82,6 +84,7 @@ __all__ = [
     "SUBJECT_LENGTH",
     "TAG_LENGTH",
     "TARGET_LENGTH",
+    "TOKEN_LENGTH",
     "UNIT_LENGTH",
     "UNKNOWN",
     "VERSION_LENGTH",
@@ -96,6 +99,9 @@ __all__ = [
     "ChannelHour",
     "ChannelKind",
     "ChannelSummary",
+    "Command",
+    "CommandRun",
+    "CommandStep",
     "DaySummary",
     "DeadNotice",
     "Delivery",

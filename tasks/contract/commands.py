@@ -22,8 +22,13 @@ NEXT_COMMANDS_TASK = "tasks.commands.next_commands"
 SENDING_TASK = "tasks.commands.sending"
 UNSENT_TASK = "tasks.commands.unsent"
 ASK_TASK = "tasks.commands.ask"
+"""``ask(request, by, address, permitted)`` gives ``{"command": ...}``, or ``{"error": {"code": ..., "text": ...}}``. A request has
+``protocol``, ``identity``, ``name``, ``fields``, and may have ``condition``, ``expires_in`` (seconds), ``is_confirmed``,
+``must_be_online``, ``waiter`` (a gateway) and ``key``; permitted are effects."""
 SHOW_COMMAND_TASK = "tasks.commands.show"
+"""``show(command)`` gives the command, or None."""
 CANCEL_COMMAND_TASK = "tasks.commands.cancel"
+"""``cancel(command, by, address)`` gives ``{"is_cancelled": ..., "command": ...}``, or None."""
 COMMANDS_SWEEP_TASK = "tasks.commands.sweep"
 COMMANDS_WAITING = "iotgw:commands"
 """The Redis set of devices for which a command may wait, by :func:`tasks.contract.route_field`."""

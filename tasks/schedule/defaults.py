@@ -12,6 +12,7 @@ from django.db import transaction
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from tasks.contract import (
+    COMMANDS_SWEEP_TASK,
     EXPORT_SWEEP_TASK,
     FILES_SWEEP_TASK,
     KEEP_UP_TASK,
@@ -39,6 +40,7 @@ class Default(NamedTuple):
 
 
 DEFAULTS = (
+    Default("commands", COMMANDS_SWEEP_TASK, 2, "ends commands that are late, tells gateways what they were not told"),
     Default("files", FILES_SWEEP_TASK, 5, "tells gateways of files that wait for devices"),
     Default("redecodings", REDECODE_SWEEP_TASK, 15, "takes up redecodings whose step was lost"),
     Default("exports", EXPORT_SWEEP_TASK, 15, "takes up exports whose step was lost, removes files whose time is over"),

@@ -9,12 +9,15 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.testing import StringTransport
 
+from iotgw.callers import Callers
+from iotgw.control.commands import catalogues
 from iotgw.control.reach import Reach
 from iotgw.control.server import ControlSite
 from iotgw.draining import Draining
 from iotgw.lag import Lag
 from iotgw.offload import Call, Offload
 from iotgw.readiness import Readiness
+from protocols.registry import PROTOCOLS
 from tests.iotgw.fakes import House, LineProtocol
 
 TOKEN = "0123456789abcdef"
@@ -65,7 +68,10 @@ class Desk:
             lambda: self.seconds,
         )
         lag = Lag(clock, gateway.statistics.lag)
-        self.reach = Reach(gateway.settings, gateway, self.offload, self.queues, lag, self.draining, readiness)  # type: ignore[arg-type]
+        self.callers = Callers(clock)
+        known = catalogues({"jt808": PROTOCOLS["jt808"]})
+        watched: Any = (self.queues, lag, self.draining, readiness)
+        self.reach = Reach(gateway.settings, gateway, self.offload, *watched, self.callers, known)
         self.site = ControlSite(self.reach, clock)
 
     def _send(self, call: Call) -> Deferred[None]:

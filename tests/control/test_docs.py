@@ -5,15 +5,25 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tasks.contract import Reply
+from protocols.commandtable import build
+from protocols.jt808 import JT808
+from tasks.contract import ASK_TASK, CANCEL_COMMAND_TASK, SHOW_COMMAND_TASK, CommandEnded, Reply
 from tests.control.desk import TOKEN, Desk
 from tests.iotgw.fakes import LineProtocol
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/control.md").read_text("utf-8")
 COMMANDS = re.findall(r"^curl .*$", PAGE, re.MULTILINE)
+COMMAND = {"id": 7, "protocol": "jt808", "identity": "013800138000", "name": "query_location", "state": "sent"}
+
+
+def answer(desk: Desk, result: Any, task: str) -> None:
+    """A worker's."""
+    assert desk.sent[-1][0].task == task
+    desk.offload.receive(Reply(desk.sent[-1][0].id, result))
 
 
 class Jt808(LineProtocol):
@@ -45,6 +55,20 @@ def test_its_commands_work(desk: Desk, command: str):
     asking = desk.begin(method, path, data, token=token)
     if "/v1/tasks/" in path:
         assert desk.sent[-1][0].task == "tasks.devices.summary"
+    elif path.endswith("/commands?wait=15"):
+        answer(desk, {"command": COMMAND}, ASK_TASK)
+        desk.callers.ended(CommandEnded(7))
+        answer(desk, {**COMMAND, "state": "acknowledged", "ended_at": "2026-01-01T00:00:05+00:00"}, SHOW_COMMAND_TASK)
+        assert asking.answer().status == 200
+    elif path.endswith("/commands?wait=0"):
+        request, _, _, permitted = desk.sent[-1][0].arguments
+        assert build(JT808, request["name"], request["fields"]).rule.effect in permitted
+        answer(desk, {"command": COMMAND}, ASK_TASK)
+        assert asking.answer().status == 202
+    elif "/v1/commands/" in path:
+        cancelled = {"is_cancelled": True, "command": {**COMMAND, "state": "cancelled"}}
+        answer(desk, cancelled if method == "DELETE" else COMMAND, CANCEL_COMMAND_TASK if method == "DELETE" else SHOW_COMMAND_TASK)
+        assert asking.answer().status == 200
     elif "/v1/evidence/" in path:
         desk.offload.receive(Reply(desk.sent[-1][0].id, {"exists": False}))
         assert asking.answer().json["gateway"] == desk.house.gateway.settings.gateway_id

@@ -111,6 +111,7 @@ def test_every_counter_comes_out_once(desk: Desk):
         "links.closed.peer",
         "links.refused.all",
         "malformed.x",
+        "commands.launched",
         "routes.claims",
         "reading.paused",
         "acks.too_late",
@@ -120,6 +121,7 @@ def test_every_counter_comes_out_once(desk: Desk):
         desk.house.statistics.count(name, 5)
     told = metrics(desk)
     assert sorted(key for key, value in told.items() if value == 5) == [
+        ("iotgw_commands_total", "launched"),
         ("iotgw_events_total", "acks.too_late"),
         ("iotgw_events_total", "reading.paused"),
         ("iotgw_events_total", "routes.claims"),

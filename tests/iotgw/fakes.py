@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,12 +18,30 @@ from iotgw.batch import Batch
 from iotgw.evidence import EvidenceAwayError, Seen
 from iotgw.gateway import Gateway
 from iotgw.link import Link
+from iotgw.marks import Marked
+from iotgw.offload import NotPublishedError, TaskTimedOutError
 from iotgw.routetable import Answer, Claim
 from iotgw.taps import TapEntry
 from protocols import Credential, Decoded, Event, Malformed, Message, Outcome, RawFrame, Send
+from protocols.command import Prepared
 from protocols.credential import seal
 from settings import Settings
-from tasks.contract import SLICE_BYTES, DeliveryNote, Facts, FactsWanted, Known, Receipt, Shelved, Stranger, Tap, route_field
+from tasks.contract import (
+    SLICE_BYTES,
+    Asking,
+    DeliveryNote,
+    Facts,
+    FactsWanted,
+    Known,
+    Leaving,
+    Ready,
+    Receipt,
+    Shelved,
+    Stranger,
+    Tap,
+    Unsent,
+    route_field,
+)
 
 
 class LineProtocol:
@@ -62,7 +81,7 @@ class LineCodec:
     def __init__(self) -> None:
         self.is_watched = False
         self._rest = b""
-        self._sequence = 0
+        self._sequence = self._sent = 0
 
     def receive(self, data: bytes, now: float) -> Sequence[Event]:
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -77,6 +96,16 @@ class LineCodec:
 
     def ack(self, message: Message, outcome: Outcome, time: datetime) -> bytes:
         return f"{message.identity}:{message.sequence} {outcome.name}\n".encode()
+
+    def prepare(self, head: bytes, kind: int, body: bytes, number: int, time: datetime) -> Prepared:
+        """A line; ``bad`` is more than such a device takes."""
+        if body == b"bad":
+            raise ValueError("text: 'bad' is no word of lines")
+        self._sent += 1
+        return Prepared(kind, b"%d %d %s\n" % (self._sent, kind, body), self._sent)
+
+    def launch(self, prepared: Prepared, now: float) -> Sequence[Event]:
+        return [Send(prepared.data)]
 
     def end(self) -> Sequence[Event]:
         return [Malformed("cut", self._rest)] if self._rest else []
@@ -259,6 +288,117 @@ class FakeEvidenceTable:
         return fail(EvidenceAwayError("away")) if self.is_away else succeed(result)
 
 
+class FakeMarks:
+    """Knows the devices that whoever tests it gives it; answers at once."""
+
+    def __init__(self, files: Container[Device] = (), commands: Container[Device] = ()) -> None:
+        self.files, self.commands = files, commands
+        self.error: Exception | None = None
+        self.asked: list[Sequence[Device]] = []
+
+    def look(self, devices: Sequence[Device]) -> Deferred[list[Marked]]:
+        self.asked.append(devices)
+        if self.error is not None:
+            return fail(self.error)
+        return succeed([Marked(device in self.files, device in self.commands) for device in devices])
+
+
+@dataclass
+class Row:
+    """A command of a FakeBook's."""
+
+    device: Device
+    kind: int
+    body: bytes
+    state: str = "queued"
+    gateway: str = ""
+    fault: str = ""
+    sequence: int | None = None
+    data: bytes = b""
+    """As it was granted."""
+
+
+class FakeBook:
+    """Keeps commands as workers do; answers at once, unless whoever tests it has a say in that."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Row] = {}
+        self.gateway = "gw"
+        self.told: list[tuple[str, Sequence[Any]]] = []
+        """What was asked, by the method's name."""
+        self.answers: dict[str, Callable[[Callable[[], Any]], Deferred[Any]]] = {}
+        """Of a method, what takes what is to be done and gives its answer."""
+        self.held: list[tuple[Deferred[Any], Any]] = []
+        self.places = 10_000
+        """Commands in an answer."""
+
+    def __contains__(self, device: Device) -> bool:
+        return bool(self.waiting(device))
+
+    def add(self, command: int, *device: str, kind: int = 5, body: bytes = b"go") -> None:
+        self.rows[command] = Row((device[0], device[1]), kind, body)
+
+    def waiting(self, device: Device) -> list[Ready]:
+        rows = [(command, row) for command, row in self.rows.items() if row.device == device and row.state == "queued"]
+        return [Ready(command, row.kind, row.body) for command, row in rows]
+
+    def asked(self, name: str) -> list[Sequence[Any]]:
+        return [rows for method, rows in self.told if method == name]
+
+    def next_commands(self, asking: Sequence[Asking]) -> Deferred[list[list[Ready]]]:
+        return self._answer("next_commands", asking, lambda: self._ready(asking))
+
+    def sending(self, leaving: Sequence[Leaving]) -> Deferred[list[bool]]:
+        return self._answer("sending", leaving, lambda: [self._grant(one) for one in leaving])
+
+    def unsent(self, unsent: Sequence[Unsent]) -> Deferred[None]:
+        return self._answer("unsent", unsent, lambda: [self._take_back(one) for one in unsent] and None)
+
+    def hold(self, do: Callable[[], Any]) -> Deferred[Any]:
+        """Do it, and have nobody know yet."""
+        self.held.append((Deferred(), do()))
+        return self.held[-1][0]
+
+    @staticmethod
+    def lose(do: Callable[[], Any]) -> Deferred[Any]:
+        """Do it, and have nobody know."""
+        do()
+        return fail(TaskTimedOutError("no reply"))
+
+    @staticmethod
+    def away(do: Callable[[], Any]) -> Deferred[Any]:
+        return fail(NotPublishedError("the broker is away"))
+
+    def hand_over(self) -> None:
+        """Let the answers that were held go."""
+        held, self.held = self.held, []
+        for answer, result in held:
+            answer.callback(result)
+
+    def _ready(self, asking: Sequence[Asking]) -> list[list[Ready]]:
+        places, ready = self.places, []
+        for one in asking:
+            ready.append(self.waiting((one.protocol, one.identity))[:places])
+            places -= len(ready[-1])
+        return ready
+
+    def _grant(self, leaving: Leaving) -> bool:
+        row = self.rows[leaving.command]
+        if row.state != "queued":
+            return False
+        row.state, row.gateway, row.sequence, row.data = "sent", self.gateway, leaving.sequence, leaving.data
+        return True
+
+    def _take_back(self, unsent: Unsent) -> None:
+        row = self.rows[unsent.command]
+        if row.state == "queued" or (row.state, row.gateway) == ("sent", self.gateway):
+            row.state, row.fault = ("failed", unsent.fault) if unsent.fault else ("queued", "")
+
+    def _answer(self, name: str, rows: Sequence[Any], do: Callable[[], Any]) -> Deferred[Any]:
+        self.told.append((name, rows))
+        return self.answers[name](do) if name in self.answers else succeed(do())
+
+
 class FakeDepot:
     """Has the files that whoever tests it gives it; answers at once unless told otherwise."""
 
@@ -266,16 +406,11 @@ class FakeDepot:
         self.next: dict[Device, Shelved] = {}
         self.bytes: dict[str, bytes] = {}
         self.error: Exception | None = None
-        self.wondered: list[Sequence[Device]] = []
         self.asked: list[Sequence[Device]] = []
         self.reads: list[tuple[str, int]] = []
         self.notes: list[DeliveryNote] = []
         self.held: list[tuple[Deferred[bytes | None], bytes | None]] | None = None
         """Slices that were read and are not handed over; None to do that at once."""
-
-    def is_marked(self, devices: Sequence[Device]) -> Deferred[list[bool]]:
-        self.wondered.append(devices)
-        return self._answer([device in self.next for device in devices])
 
     def next_offers(self, devices: Sequence[Device]) -> Deferred[list[Shelved | None]]:
         self.asked.append(devices)
@@ -313,6 +448,7 @@ class House:
         self.publisher = FakePublisher()
         self.protocol = protocol or LineProtocol()
         self.directory = FakeDirectory()
+        self.marks = FakeMarks()
         self.gateway = Gateway(Settings(**settings), self.clock, self.publisher.publish)
         self.gateway.admissions.ask_of(self.directory)
         self.evidence = FakeEvidenceTable()

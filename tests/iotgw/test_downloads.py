@@ -71,6 +71,8 @@ def depot() -> FakeDepot:
 
 def house_of(depot: FakeDepot, protocol: Any = NATIVE, **settings: Any) -> House:
     house = House(protocol, **settings)
+    house.marks.files = depot.next
+    house.gateway.wondering.ask_of(house.marks)
     house.gateway.downloads.fetch_from(depot)
     return house
 
@@ -93,7 +95,7 @@ def board(house: House, depot: FakeDepot) -> Board:
 def test_devices_for_which_nothing_waits_share_one_question(house: House, depot: FakeDepot) -> None:
     boards = [Board(house, f"board-{number}") for number in range(20)]
     house.pass_time(60)
-    assert [len(devices) for devices in depot.wondered] == [20]
+    assert [len(devices) for devices in house.marks.asked] == [20]
     assert depot.asked == []
     assert depot.notes == []
     assert boards[0].heard() == []
@@ -149,7 +151,7 @@ def test_a_device_that_is_not_let_in_gets_nothing(house: House, depot: FakeDepot
     board = Board(house)
     house.pass_time(2)
     assert board.ask(0) == [b""]
-    assert depot.wondered == []
+    assert house.marks.asked == []
 
 
 def test_an_offer_is_over_when_nothing_is_asked_for(house: House, board: Board) -> None:
@@ -307,7 +309,7 @@ def test_files_are_not_asked_for_where_none_are_carried(depot: FakeDepot) -> Non
     link, _ = house.connect()
     house.say(link, "dev 1 hello")
     house.pass_time(1)
-    assert depot.wondered == []
+    assert (len(house.marks.asked), depot.asked) == (1, [])
     house.gateway.downloads.look_again(FilesWaiting("line", "dev"))
     house.pass_time(1)
     assert depot.notes == [DeliveryNote(3, 0, "Line devices take no files")]
@@ -403,4 +405,4 @@ def test_a_stopping_gateway_asks_nobody(house: House, depot: FakeDepot, board: B
     house.gateway.downloads.stop()
     house.pass_time(60)
     assert depot.notes == []
-    assert len(depot.wondered) == 1
+    assert len(depot.asked) == 1

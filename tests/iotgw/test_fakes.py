@@ -7,17 +7,21 @@ from typing import Any
 
 import pytest
 
-from iotgw.depot import RedisDepot
+from iotgw.commandbook import WorkersBook
+from iotgw.depot import WorkersDepot
 from iotgw.directory import RedisDirectory
 from iotgw.evidencetable import EvidenceTable
+from iotgw.marks import RedisMarks
 from iotgw.publisher import Publisher
 from iotgw.routetable import RouteTable
 from iotgw.tappublisher import TapPublisher
 from protocols.registry import PROTOCOLS
 from tests.iotgw.fakes import (
+    FakeBook,
     FakeDepot,
     FakeDirectory,
     FakeEvidenceTable,
+    FakeMarks,
     FakePublisher,
     FakeRouteTable,
     FakeTapPublisher,
@@ -40,14 +44,28 @@ REAL_PROTOCOL = PROTOCOLS["jt808"]
         (FakePublisher, Publisher, ["publish"]),
         (FakeRouteTable, RouteTable, ["change"]),
         (FakeDirectory, RedisDirectory, ["remembered", "looked_up"]),
-        (FakeDepot, RedisDepot, ["is_marked", "next_offers", "read_slice", "note"]),
+        (FakeMarks, RedisMarks, ["look"]),
+        (FakeDepot, WorkersDepot, ["next_offers", "read_slice", "note"]),
+        (FakeBook, WorkersBook, ["next_commands", "sending", "unsent"]),
         (FakeTapPublisher, TapPublisher, ["publish"]),
         (FakeEvidenceTable, EvidenceTable, ["write", "find", "facts", "strangers", "ask"]),
         (LineProtocol(), REAL_PROTOCOL, ["codec", "terminal", "decode", "kind_name", "ends_session", "credential"]),
-        (LineCodec(), REAL_PROTOCOL.codec(), ["receive", "wake", "ack", "end"]),
+        (LineCodec(), REAL_PROTOCOL.codec(), ["receive", "wake", "ack", "prepare", "launch", "end"]),
         (LineTerminal("1"), REAL_PROTOCOL.terminal("1"), ["connect", "receive", "report", "send", "heartbeat"]),
     ],
-    ids=["publisher", "routes", "directory", "depot", "taps", "evidence", "protocol", "codec", "terminal"],
+    ids=[
+        "publisher",
+        "routes",
+        "directory",
+        "marks",
+        "depot",
+        "book",
+        "taps",
+        "evidence",
+        "protocol",
+        "codec",
+        "terminal",
+    ],
 )
 def test_a_fake_takes_what_the_real_one_takes(fake: Any, real: Any, names: list[str]):
     for name in names:

@@ -15,11 +15,15 @@ import structlog
 from iotgw.mailbox import RECONNECT_SECONDS, Mailbox
 from protocols import Outcome
 from tasks.contract import (
+    COMMANDS_FIELD,
+    ENDED_FIELD,
     FACTS_FIELD,
     KICK_FIELD,
     RECEIPT_FIELD,
     REPLY_FIELD,
     TAP_FIELD,
+    CommandEnded,
+    CommandsWaiting,
     FactsWanted,
     Fault,
     Kick,
@@ -27,6 +31,8 @@ from tasks.contract import (
     Reply,
     Tap,
     mailbox,
+    pack_commands_waiting,
+    pack_ended,
     pack_facts_wanted,
     pack_receipt,
     pack_reply,
@@ -100,6 +106,18 @@ def test_questions_after_devices_come_in_one_by_one(post: Post):
     post.write("a")
     assert [post.received.get(timeout=10) for _ in range(2)] == [FactsWanted("jt808", "1"), FactsWanted("gt06", "2")]
     assert post.read(1) == ["a"]
+
+
+def test_word_of_commands_comes_in_device_by_device(post: Post):
+    told = [CommandsWaiting("jt808", "1"), CommandsWaiting("native", "a")]
+    post.client.xadd(mailbox("gw"), {COMMANDS_FIELD: b"?"})
+    post.client.xadd(mailbox("gw"), {COMMANDS_FIELD: pack_commands_waiting(told)})
+    assert [post.received.get(timeout=10) for _ in told] == told
+
+
+def test_ends_of_commands_come_in_one_by_one(post: Post):
+    post.client.xadd(mailbox("gw"), {ENDED_FIELD: pack_ended([7, 8])})
+    assert [post.received.get(timeout=10) for _ in range(2)] == [CommandEnded(7), CommandEnded(8)]
 
 
 @pytest.mark.parametrize("data", [b"\xff\x00", b"", msgpack.packb(["run", "jt808/1"]), msgpack.packb(["run", 1, 2])])

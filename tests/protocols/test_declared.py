@@ -14,6 +14,7 @@ from protocols.checksum import xor
 from protocols.declared import Answer, Answered, Check, DeclaredProtocol, Downlink, Frame, Uplink
 from protocols.fields import BCD, Text
 from tests.held import held_bytes
+from tests.protocols.commands import sent_down
 from tests.protocols.declared_frames import (
     FRAMES,
     HELLO,
@@ -172,13 +173,15 @@ def test_what_has_no_answer_gets_none():
 def test_commands_are_numbered_and_answered():
     codec, terminal = ALPHA.codec(), BETA.terminal("SN7")
     message = only(ALPHA, sealed(LEVEL))
-    frames = [codec.send(message.head, 0x81, ALPHA.build("ack", {"result": "stored", "time": NOW.isoformat()})) for _ in range(257)]
+    frames = [
+        sent_down(codec, message.head, 0x81, ALPHA.build("ack", {"result": "stored", "time": NOW.isoformat()})) for _ in range(257)
+    ]
     assert [frame[8] for frame in (frames[0], frames[1], frames[256])] == [0, 1, 0]
     beta = BETA.codec("SN7")
     terminal.connect()
     terminal.receive(beta.ack(only(BETA, sealed(HELLO))._replace(body=b"SN7\0\0\0SN7\0"), Outcome.STORED, NOW))
     assert terminal.is_online
-    (answer,) = terminal.receive(beta.send(b"\x05\x01", 0x05, BETA.build("tare", {"hive": 3})))
+    (answer,) = terminal.receive(sent_down(beta, b"\x05\x01", 0x05, BETA.build("tare", {"hive": 3})))
     assert isinstance(answer, Send)
     assert BETA.kind_name(only(BETA, answer.data).kind) == "tared"
 
@@ -186,7 +189,7 @@ def test_commands_are_numbered_and_answered():
 @pytest.mark.parametrize(("head", "body"), [(b"", b""), (b"AL" + bytes(13), bytes(200))])
 def test_a_command_that_cannot_leave_says_why(head: bytes, body: bytes):
     with pytest.raises(ValueError, match=r"nothing yet|does not fit a frame of 200"):
-        ALPHA.codec().send(head, 0x90, body)
+        sent_down(ALPHA.codec(), head, 0x90, body)
 
 
 def test_what_begins_with_its_length_is_found_behind_garbage():

@@ -14,6 +14,7 @@ from protocols.declared import DeclaredProtocol, Downlink, Frame, Uplink
 from protocols.declared.terminal import WINDOW
 from protocols.fields import UnixTime
 from protocols.report import digest
+from tests.protocols.commands import sent_down
 from tests.protocols.declared_frames import (
     MOMENT,
     NOW,
@@ -200,7 +201,7 @@ def test_a_new_link_begins_anew():
 
 def test_commands_before_the_login_is_answered_are_passed_over():
     link = Link(BETA)
-    command = BETA.codec("SN7").send(b"\x05\x01", 0x05, b"\x03")
+    command = sent_down(BETA.codec("SN7"), b"\x05\x01", 0x05, b"\x03")
     assert link.terminal.receive(command) == []
     link.exchange(link.first)
     assert len(link.terminal.receive(command)) == 1

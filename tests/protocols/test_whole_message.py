@@ -35,6 +35,8 @@ def again(protocol: DeviceProtocol, message: Message, report: Report) -> Report:
 
 
 def but_for(report: Report, names: frozenset[str]) -> Report:
+    # What it says of a command it says once, when it comes.
+    report.answer = None
     report.values = {name: value for name, value in report.values.items() if name not in names}
     return report
 

@@ -18,6 +18,9 @@ from store.models import (
     ChannelFiveMinutes,
     ChannelHour,
     ChannelSummary,
+    Command,
+    CommandRun,
+    CommandStep,
     DaySummary,
     Device,
     Event,
@@ -162,6 +165,7 @@ def test_the_command_says_what_it_would_do_and_does_it(monkeypatch: pytest.Monke
         "deleted: 0 channels by five minutes",
         "deleted: 0 channels by hours",
         "channels of days are kept for ever",
+        "commands that have ended are kept for ever",
     ]
     monkeypatch.setenv("IOTGW_RETENTION_DAYS", "30")
     old = Month.of(now - 100 * DAY)
@@ -173,7 +177,7 @@ def test_the_command_says_what_it_would_do_and_does_it(monkeypatch: pytest.Monke
     assert Report.objects.count() == 2
     done = json.loads(run("--json"))
     dropped = [str(old)] * is_postgresql()
-    others = dict.fromkeys(("quarantine", "events", "five_minutes", "hours", "channels"), 0)
+    others = dict.fromkeys(("quarantine", "events", "five_minutes", "hours", "channels", "commands"), 0)
     assert done == {"made": [], "dropped": dropped, "reports": 1 - is_postgresql(), **others, "lost": {}}
     assert Report.objects.count() == 1
     assert Quarantine.objects.count() == 2
@@ -205,3 +209,23 @@ def test_what_channels_came_to_goes_by_its_time_and_days_stay() -> None:
     assert (ChannelFiveMinutes.objects.count(), ChannelHour.objects.count(), ChannelSummary.objects.count()) == (2, 4, 3)
     assert DaySummary.objects.count() == 5
     assert Retention.of(Settings()) == Retention(0, 0, 0, 90, 730, 0)
+
+
+def test_commands_go_by_when_they_ended_with_their_steps() -> None:
+    device = Device.objects.create(protocol="fake", identity="1")
+    old, kept_run = (CommandRun.objects.create(name="x", pace=1, created_at=NOON - 90 * DAY) for _ in range(2))
+    for days, run in ((40, old), (31, None), (29, kept_run), (None, None)):
+        at = None if days is None else NOON - days * DAY
+        begun = {"created_at": NOON - 90 * DAY, "not_before": NOON, "expires_at": NOON}
+        fields = {"name": "x", "kind": 1, "is_repeatable": False, "answer_seconds": 1, "ended_at": at, "run": run, **begun}
+        command = Command.objects.create(device=device, **fields)
+        for state in ("queued", "failed"):
+            CommandStep.objects.create(command=command, at=NOON, state=state, cause="x")
+    policy = Retention(0, 0, commands_days=30)
+    assert look(policy, NOON).commands == 2
+    assert keep(FOR_EVER, NOON, never).commands == 0
+    assert keep(policy, NOON, never).commands == 2
+    assert set(Command.objects.values_list("ended_at", flat=True)) == {None, NOON - 29 * DAY}
+    assert CommandStep.objects.count() == 4
+    assert CommandRun.objects.get() == kept_run
+    assert Retention.of(Settings(command_retention_days=7)).commands_days == 7

@@ -53,6 +53,7 @@ class Command(DataCommand):
             ("channels by five minutes", policy.five_minutes_days, kept.five_minutes),
             ("channels by hours", policy.hours_days, kept.hours),
             ("channels of days", policy.channel_days, kept.channels),
+            ("commands that have ended", policy.commands_days, kept.commands),
         ):
             self.stdout.write(f"{would_be}deleted: {count} {name}" if days else f"{name} are kept for ever")
         for target, rows in kept.lost.items():
@@ -61,5 +62,5 @@ class Command(DataCommand):
 
 def _named(kept: Kept) -> dict[str, Any]:
     months = {"made": [str(month) for month in kept.made], "dropped": [str(month) for month in kept.dropped]}
-    counts = ("reports", "quarantine", "events", "five_minutes", "hours", "channels")
+    counts = ("reports", "quarantine", "events", "five_minutes", "hours", "channels", "commands")
     return {**months, **{name: getattr(kept, name) for name in counts}, "lost": dict(kept.lost)}

@@ -10,6 +10,7 @@ from protocols import Malformed, Message, Outcome, Send
 from protocols.gb32960 import GB32960
 from protocols.gb32960.header import MAX_DATA_BYTES, close_frame, frame, unique_id
 from tests.held import held_bytes
+from tests.protocols.commands import sent_down
 from tests.protocols.gb32960.frames import BODIES, MOMENT, NOON, REPORT, TIME, VIN, decoded, only, receive, up
 
 PLATFORM = "PLATFORM000000001"
@@ -249,15 +250,15 @@ def test_both_editions_on_one_link_each_answered_with_its_mark() -> None:
 
 def test_command_leaves_in_the_edition_of_the_device() -> None:
     head = only(up(0x07, start=b"$$")).head
-    sent = GB32960.codec().send(head, 0x82, TIME + b"\x03")
+    sent = sent_down(GB32960.codec(), head, 0x82, TIME + b"\x03")
     assert sent == up(0x82, TIME + b"\x03", start=b"$$")
     for kind in (0, 0x180, 0xFE):
         with pytest.raises(ValueError, match="is no command"):
-            GB32960.codec().send(head, kind, b"")
+            sent_down(GB32960.codec(), head, kind, b"")
     with pytest.raises(ValueError, match="no header has 1 bytes"):
-        GB32960.codec().send(b"#", 0x80, b"")
+        sent_down(GB32960.codec(), b"#", 0x80, b"")
     with pytest.raises(ValueError, match="does not fit a frame"):
-        GB32960.codec().send(head, 0x80, bytes(65532))
+        sent_down(GB32960.codec(), head, 0x80, bytes(65532))
 
 
 def test_activation_is_answered_with_its_own_message() -> None:

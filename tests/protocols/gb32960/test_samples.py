@@ -8,6 +8,7 @@ import pytest
 
 from protocols import Outcome
 from protocols.gb32960 import GB32960
+from tests.protocols.commands import sent_down
 from tests.protocols.gb32960.frames import MOMENT, NOON, REPORT, only, up
 
 ECHO = GB32960.configure({"answer": "echo"})
@@ -88,7 +89,7 @@ def test_commands_are_made_from_fields(frame: str) -> None:
     name, fields = COMMANDS[frame]
     body = GB32960.build(name, {"time": "2026-03-05T14:32:00+08:00", **fields})
     kind = next(row.id for row in GB32960.messages.values() if row.name == name)
-    assert GB32960.codec().send(only(up(0x07)).head, kind, body).hex() == frame
+    assert sent_down(GB32960.codec(), only(up(0x07)).head, kind, body).hex() == frame
     # And what is made is read, by whoever looks at it.
     shown = GB32960.decode(only(bytes.fromhex(frame))).reports[0].values
     assert all(shown[name] == value for name, value in fields.items())

@@ -12,6 +12,7 @@ from protocols.gb32960 import GB32960
 from protocols.gb32960.terminal import MAX_AWAITED, GB32960Terminal
 from protocols.report import Report, digest
 from protocols.terminal import Moment
+from tests.protocols.commands import sent_down
 from tests.protocols.gb32960.frames import NOON, TIME, only, up
 
 VIN = GB32960.simulated_identity(7)
@@ -48,7 +49,7 @@ class Talk:
         """What the terminal answers a command with."""
         kind = next(row.id for row in GB32960.messages.values() if row.name == name)
         body = GB32960.build(name, {"time": NOON.isoformat(), **fields})
-        answer = self.hear(self.codec.send(self.messages[-1].head, kind, body))
+        answer = self.hear(sent_down(self.codec, self.messages[-1].head, kind, body))
         before = len(self.messages)
         self.say(answer)
         return [report for message in self.messages[before:] for report in GB32960.decode(message).reports]

@@ -13,6 +13,7 @@ from protocols.gt06 import GT06
 from protocols.gt06.codec import has_check_digit, identity_of
 from protocols.gt06.frame import minutes_east, zone_word
 from protocols.gt06.messages import MESSAGES
+from tests.protocols.commands import sent_down
 from tests.protocols.gt06.frames import CELL, IMEI, NOW, STATUS, TIME_GPS, answer, long, message, short
 
 LOGIN = short(0x01, "0490154203237518 3608 2122", 1)
@@ -133,21 +134,21 @@ def test_commands_are_numbered_from_one_and_carry_a_mark() -> None:
     codec = GT06.codec(IMEI)
     head = message(HEARTBEAT).head
     body = GT06.build("command", {"command": {"flag": 1, "text": "STATUS#"}, "language": 2})
-    assert codec.send(head, 0x80, body) == short(0x80, "0B 00000001 53544154555323 0002", 1)
-    assert codec.send(head, 0x80, body)[-6:-4] == b"\0\2"
+    assert sent_down(codec, head, 0x80, body) == short(0x80, "0B 00000001 53544154555323 0002", 1)
+    assert sent_down(codec, head, 0x80, body)[-6:-4] == b"\0\2"
     bare = GT06.build("command", {"command": {"flag": 1, "text": "STATUS#"}}, "bare")
-    assert codec.send(head, 0x80, bare) == short(0x80, "0B 00000001 53544154555323", 3)
+    assert sent_down(codec, head, 0x80, bare) == short(0x80, "0B 00000001 53544154555323", 3)
 
 
 def test_what_cannot_be_sent_is_refused() -> None:
     codec, head = GT06.codec(IMEI), message(HEARTBEAT).head
     with pytest.raises(ValueError, match="251"):
-        codec.send(head, 0x80, bytes(251))
+        sent_down(codec, head, 0x80, bytes(251))
     with pytest.raises(ValueError, match="0x22"):
-        codec.send(head, 0x22, b"")
+        sent_down(codec, head, 0x22, b"")
     with pytest.raises(ValueError, match="dialect"):
-        codec.send(bytes(4), 0x80, b"")
-    assert codec.send(head, 0x80, b"")[-6:-4] == b"\0\1"
+        sent_down(codec, bytes(4), 0x80, b"")
+    assert sent_down(codec, head, 0x80, b"")[-6:-4] == b"\0\1"
 
 
 def test_addresses_are_built_in_both_languages() -> None:
@@ -156,11 +157,11 @@ def test_addresses_are_built_in_both_languages() -> None:
     assert (
         body == bytes((len(body) - 1,)) + b"\0\0\0\1ADDRESS&&" + "深圳".encode("utf-16-be") + b"&&13800000001" + b"0" * 10 + b"##"
     )
-    assert GT06.codec(IMEI).send(b"\x78\0\0\0", 0x8017, body)[:4] == b"\x78\x78" + bytes((len(body) + 5, 0x17))
+    assert sent_down(GT06.codec(IMEI), b"\x78\0\0\0", 0x8017, body)[:4] == b"\x78\x78" + bytes((len(body) + 5, 0x17))
     english = {"content": {"flag": 1, "text": {**text, "address": "Shenzhen"}}}
     assert GT06.build("address_english", english)[0] == len(GT06.build("address_english", english)) - 1
     assert GT06.build("address_english", english, "long length")[:2] == b"\0\x2e"
-    assert GT06.codec(IMEI).send(b"\x78\0\0\0", 0xF997, b"").startswith(b"\x79\x79\0\x05\x97")
+    assert sent_down(GT06.codec(IMEI), b"\x78\0\0\0", 0xF997, b"").startswith(b"\x79\x79\0\x05\x97")
 
 
 @pytest.mark.parametrize(("type", "size", "at"), [(0x61, 30, 0), (0x12, 34, 0), (0x22, 55, 1), (0x22, 73, 1), (0x25, 55, 1)])

@@ -11,6 +11,7 @@ from protocols.gt06 import GT06
 from protocols.gt06.codec import has_check_digit
 from protocols.gt06.terminal import MAX_AWAITED, REPORTS_PER_ALARM, GT06Terminal
 from protocols.report import digest
+from tests.protocols.commands import sent_down
 from tests.protocols.gt06.frames import NOW, report, short
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -170,7 +171,7 @@ def test_it_answers_commands() -> None:
     ):
         for edition in ("language", "bare"):
             fields = {"command": {"flag": flag, "text": text}} | ({"language": 2} if edition == "language" else {})
-            link.down(link.codec.send(link.stored[0].head, 0x80, GT06.build("command", fields, edition)))
+            link.down(sent_down(link.codec, link.stored[0].head, 0x80, GT06.build("command", fields, edition)))
             values = report(link.stored[-1]).values
             assert (values["flag"], values["encoding"]) == (flag, "ascii")
             replies[text] = values["text"]

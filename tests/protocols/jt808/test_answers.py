@@ -11,6 +11,7 @@ from protocols.jt808 import JT808
 from protocols.jt808.answers import request, wanted_pieces
 from protocols.jt808.header import Header
 from protocols.jt808.parts import Missing
+from tests.protocols.commands import sent_down
 from tests.protocols.jt808.frames import IDENTITY, NOON, PHONE, only, piece, up
 
 # go-jt808 (MIT), reply_test.TestReply: a terminal's frame, and the platform's answer with its sequence 0.
@@ -138,7 +139,7 @@ def test_terminal_s_request_that_cannot_be_read_wants_nothing(body: str) -> None
 def test_terminal_s_request_is_stored_and_has_no_answer_but_the_pieces() -> None:
     codec = JT808.codec()
     head = only(up(0x0002)).head
-    codec.send(head, 0x8108, bytes(2500))
+    sent_down(codec, head, 0x8108, bytes(2500))
     events = codec.receive(up(0x0005, bytes.fromhex("0000 0001 0002")), 0.0)
     assert [type(event) for event in events] == [Message, Send]
     assert codec.ack(events[0], Outcome.STORED, NOON) == b""

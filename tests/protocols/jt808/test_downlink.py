@@ -9,6 +9,7 @@ from protocols.jt808 import JT808
 from protocols.jt808.codec import JT808Codec
 from protocols.jt808.downlink import MAX_AGAIN, MAX_BYTES, MAX_KEPT, PIECE_BYTES
 from protocols.jt808.header import open_frame, read_header
+from tests.protocols.commands import sent_down
 from tests.protocols.jt808.frames import PHONE, only, receive, up
 
 # go-jt808 (MIT), parse_test, reply_test and terminal_test: frames that a platform sends.
@@ -96,19 +97,19 @@ def test_single_frames_are_those_of_the_captures_byte_for_byte(frame: str) -> No
     codec = JT808.codec()
     codec._downlink._next = header.sequence
     asked = only(up(0x0002, phone=header.phone, **({} if header.version is None else {"version": header.version})))
-    assert codec.send(asked.head, header.id, body).hex() == frame
+    assert sent_down(codec, asked.head, header.id, body).hex() == frame
 
 
 def test_a_body_is_cut_where_a_frame_does_not_hold_it() -> None:
-    assert len(frames_of(JT808.codec().send(HEAD, 0x8300, bytes(1023)))) == 1
-    assert len(frames_of(JT808.codec().send(HEAD, 0x8300, bytes(1024)))) == 2
+    assert len(frames_of(sent_down(JT808.codec(), HEAD, 0x8300, bytes(1023)))) == 1
+    assert len(frames_of(sent_down(JT808.codec(), HEAD, 0x8300, bytes(1024)))) == 2
 
 
 @pytest.mark.parametrize("head", [HEAD, HEAD_2019], ids=["2013", "2019"])
 def test_pieces_are_numbered_one_after_the_other_and_come_together_again(head: bytes) -> None:
     codec = JT808.codec()
     codec._downlink._next = 65534
-    sent = codec.send(head, 0x8108, BODY)
+    sent = sent_down(codec, head, 0x8108, BODY)
     headers = [
         read_header(opened[0]) for opened in (open_frame(frame[1:-1]) for frame in frames_of(sent)) if isinstance(opened, tuple)
     ]
@@ -119,14 +120,14 @@ def test_pieces_are_numbered_one_after_the_other_and_come_together_again(head: b
     (whole,) = receive(sent)
     assert isinstance(whole, Message)
     assert whole.body == BODY
-    assert only(codec.send(head, 0x8300, b"next")).sequence == 1
+    assert only(sent_down(codec, head, 0x8300, b"next")).sequence == 1
 
 
 def test_what_a_terminal_asks_for_is_sent_again_byte_for_byte() -> None:
     codec = JT808.codec()
-    codec.send(HEAD, 0x8300, b"one before")
-    first, second, third = frames_of(codec.send(HEAD, 0x8108, BODY))
-    codec.send(HEAD, 0x8300, b"one behind")
+    sent_down(codec, HEAD, 0x8300, b"one before")
+    first, second, third = frames_of(sent_down(codec, HEAD, 0x8108, BODY))
+    sent_down(codec, HEAD, 0x8300, b"one behind")
     assert ask(codec, 1, 2) == second
     assert ask(codec, 1, 3, 1, 3) == third + first
     assert ask(codec, 3, 2) == second, "some tell the sequence of another piece"
@@ -134,7 +135,7 @@ def test_what_a_terminal_asks_for_is_sent_again_byte_for_byte() -> None:
 
 def test_what_was_never_sent_is_not_sent_again() -> None:
     codec = JT808.codec()
-    codec.send(HEAD, 0x8108, BODY)
+    sent_down(codec, HEAD, 0x8108, BODY)
     assert ask(codec, 0, 0, 4, 65535) == b""
     assert ask(codec, 3, 1) == b""
     assert ask(codec, 0, 1, phone="000000000042") == b"", "another terminal of the same link"
@@ -144,26 +145,26 @@ def test_what_was_never_sent_is_not_sent_again() -> None:
 def test_what_is_kept_is_bounded_in_messages_and_in_bytes() -> None:
     codec = JT808.codec()
     for _ in range(MAX_KEPT + 1):
-        codec.send(HEAD, 0x8108, BODY)
+        sent_down(codec, HEAD, 0x8108, BODY)
     assert ask(codec, 0, 1) == b""
     assert ask(codec, 3, 1) != b""
-    codec.send(HEAD, 0x8108, bytes(MAX_BYTES))
+    sent_down(codec, HEAD, 0x8108, bytes(MAX_BYTES))
     assert len(codec._downlink._sent) == 1
     assert ask(codec, 15, MAX_BYTES // PIECE_BYTES + 1) != b""
     with pytest.raises(ValueError, match="longer than"):
-        codec.send(HEAD, 0x8108, bytes(MAX_BYTES + 1))
+        sent_down(codec, HEAD, 0x8108, bytes(MAX_BYTES + 1))
 
 
 def test_of_two_messages_that_began_with_a_sequence_the_newer_is_meant() -> None:
     codec = JT808.codec()
-    codec.send(HEAD, 0x8108, BODY)
+    sent_down(codec, HEAD, 0x8108, BODY)
     codec._downlink._next = 0
-    newer = frames_of(codec.send(HEAD, 0x8108, BODY[::-1]))
+    newer = frames_of(sent_down(codec, HEAD, 0x8108, BODY[::-1]))
     assert ask(codec, 0, 2) == newer[1]
 
 
 def test_a_piece_is_sent_again_only_so_often() -> None:
     codec = JT808.codec()
-    codec.send(HEAD, 0x8108, BODY)
+    sent_down(codec, HEAD, 0x8108, BODY)
     assert [bool(ask(codec, 0, 1)) for _ in range(MAX_AGAIN + 2)] == [True] * MAX_AGAIN + [False] * 2
     assert ask(codec, 0, 2) != b""

@@ -14,6 +14,7 @@ from protocols.jt808.codec import JT808Codec
 from protocols.jt808.parts import QUIET_SECONDS
 from protocols.jt808.photo import PIECE_BYTES
 from protocols.jt808.terminal import JT808Terminal
+from tests.protocols.commands import sent_down
 from tests.protocols.jt808.frames import IDENTITY, NOON, location, only, photo, told
 
 
@@ -79,7 +80,7 @@ def test_a_photo_arrives_whole_and_is_acked_once(ends: tuple[JT808Terminal, JT80
     total = -(-len(body) // PIECE_BYTES)
     assert len(done.messages[0].parts) == total
     assert location(terminal)[0] == sequence + total, "each piece has a sequence of its own"
-    assert told(terminal.receive(codec.send(done.messages[0].head, 0x8800, body[:4]))) == (b"", []), "an ack counts once"
+    assert told(terminal.receive(sent_down(codec, done.messages[0].head, 0x8800, body[:4]))) == (b"", []), "an ack counts once"
 
 
 @pytest.mark.parametrize("lost", [(3, 7), (25, 26), (1, 13), (1, 2), range(1, 26), range(2, 27)])
@@ -156,8 +157,8 @@ def test_a_request_for_no_photo_of_the_terminal_s_is_passed_over(ends: tuple[JT8
     photo(terminal)
     head = codec.receive(terminal.connect(), 0.0)[0].head
     for id, body in ((0x8800, "00000063"), (0x8800, ""), (0x8800, "00000063 01 0001"), (0x8003, "0999 01 0001"), (0x8003, "")):
-        assert told(terminal.receive(codec.send(head, id, bytes.fromhex(body)))) == (b"", [])
-    assert told(terminal.receive(codec.send(head, 0x8800, bytes.fromhex("00000001 01 ffff")))) == (b"", [])
+        assert told(terminal.receive(sent_down(codec, head, id, bytes.fromhex(body)))) == (b"", [])
+    assert told(terminal.receive(sent_down(codec, head, 0x8800, bytes.fromhex("00000001 01 ffff")))) == (b"", [])
 
 
 def test_what_is_decoded_says_where_the_picture_is(ends: tuple[JT808Terminal, JT808Codec]) -> None:

@@ -146,7 +146,7 @@ def test_what_it_waits_for_is_bounded_to_the_newest() -> None:
     assert told(terminal.receive(acks)) == (b"", [made[10][0], made[-1][0]])
 
 
-@pytest.mark.parametrize("data", [b"junk\x7e", up(0x8100, b"\0"), up(0x8001, b"\0"), up(0x8104), b"\x7e\x81\x00\x7e"])
+@pytest.mark.parametrize("data", [b"junk\x7e", up(0x8100, b"\0"), up(0x8001, b"\0"), up(0x9212), b"\x7e\x81\x00\x7e"])
 def test_what_means_nothing_to_it_changes_nothing(data: bytes) -> None:
     terminal, _ = online()
     assert told(terminal.receive(data)) == (b"", [])

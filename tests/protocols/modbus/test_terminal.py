@@ -13,6 +13,7 @@ from protocols.modbus.frame import seal
 from protocols.modbus.pdu import Request
 from protocols.modbus.terminal import Fault, Faults, ModbusTerminal
 from protocols.report import digest
+from tests.protocols.commands import sent_down
 from tests.protocols.modbus.station import NOON, SITE, protocol
 
 IDENTITY = "SIM000007"
@@ -172,7 +173,7 @@ def test_commands_are_carried_out() -> None:
         ("write_register", {"unit": 1, "address": 0x0FFF, "value": 1}),
     ):
         row = next(row for row in MODBUS.messages.values() if row.name == kind)
-        wire.codec.send(b"", row.id, MODBUS.build(kind, fields))
+        sent_down(wire.codec, b"", row.id, MODBUS.build(kind, fields), now=wire.now)
         wire.run(5)
     states = [values["state"] for _, values in wire.values if "state" in values]
     assert sorted(states) == sorted(["confirmed"] * 2 + ["accepted"] * 4 + ["answered"] * 2 + ["refused"])

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from protocols.modbus import kinds
+from tests.protocols.commands import sent_down
 from tests.protocols.modbus.station import OTHERS, POLLS, RELAY, STATION, WRITES, Link, exchanges, lines, protocol, rtu
 
 SAID = [frame for _, frame in lines(WRITES)]
@@ -20,7 +21,7 @@ SHORT_PULSE = {"unit": 2, "command": "pulse_relay", "n": 3, "value": 2.5}
 def give(link: Link, kind: str, fields: dict[str, Any]) -> None:
     body = link.protocol.build(kind, fields)
     row = next(row for row in link.protocol.messages.values() if row.name == kind)
-    assert link.codec.send(b"", row.id, body) == b""
+    assert sent_down(link.codec, b"", row.id, body, now=link.now) == b""
 
 
 def commanded(kind: str, fields: dict[str, Any], protocol: Any = STATION) -> Link:
@@ -206,10 +207,10 @@ def test_what_could_not_be_done_is_refused_at_once() -> None:
     codec = STATION.codec()
     body = STATION.build("write_coil", ON)
     with pytest.raises(ValueError, match="has not registered"):
-        codec.send(b"", 5, body)
+        sent_down(codec, b"", 5, body)
     codec.receive(b"PS0001", 0.0)
     with pytest.raises(ValueError, match="not stored yet"):
-        codec.send(b"", 5, body)
+        sent_down(codec, b"", 5, body)
     link = Link()
     for kind, wrong, text in (
         (5, STATION.build("write_coil", {**ON, "unit": 9}), "unit: 9 is none of 1, 2"),
@@ -221,7 +222,7 @@ def test_what_could_not_be_done_is_refused_at_once() -> None:
         (5, STATION.build("write_coil", {**ON, "address": 7, "value": "on"}), "address: 7 is not what switch_relay"),
     ):
         with pytest.raises(ValueError, match=text):
-            link.codec.send(b"", kind, wrong)
+            sent_down(link.codec, b"", kind, wrong, now=link.now)
     for _ in range(16):
         give(link, "write_coil", ON)
     with pytest.raises(ValueError, match="16 commands are waiting"):

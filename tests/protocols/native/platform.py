@@ -12,6 +12,7 @@ from protocols import Malformed, Message, Outcome, Report, Send, Wanted
 from protocols.native import NATIVE
 from protocols.native.codec import NativeCodec
 from protocols.native.messages import DATA_HEAD_BYTES
+from tests.protocols.commands import sent_down
 
 PATIENCE_SECONDS = 20.0
 
@@ -124,7 +125,7 @@ class Platform:
             self.damaged.discard(kind)
             ack = ack[:-1] + bytes((ack[-1] ^ 1,))
         for down, body in self.down.get(kind, ()):
-            ack += codec.send(event.head, NATIVE._row(down).id, body)
+            ack += sent_down(codec, event.head, NATIVE._row(down).id, body)
         link.sendall(ack)
         return True
 

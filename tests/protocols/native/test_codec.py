@@ -13,6 +13,7 @@ from protocols.native import NATIVE
 from protocols.native.codec import LEAST_PAYLOAD_BYTES, MAX_CHUNKS_A_READ
 from protocols.native.frame import MAX_PAYLOAD_BYTES, frame, open_frame
 from protocols.native.messages import CHUNK, COMMAND, EDITION, MESSAGES, OFFER, PONG
+from tests.protocols.commands import sent_down
 from tests.protocols.native.frames import (
     HELLO_FIELDS,
     IDENTITY,
@@ -255,14 +256,14 @@ def test_commands_are_numbered_and_no_longer_than_the_device_takes() -> None:
     codec = online()
     command = NATIVE.build("command", {"id": 7, "name": "relay", "arguments": {"on": True}})
     for number in range(3):
-        assert open_frame(codec.send(HEAD, COMMAND, command)) == (COMMAND, number, command)
+        assert open_frame(sent_down(codec, HEAD, COMMAND, command)) == (COMMAND, number, command)
     codec._next = 0xFFFF
-    assert [open_frame(codec.send(HEAD, COMMAND, command))[1] for _ in range(2)] == [0xFFFF, 0]
+    assert [open_frame(sent_down(codec, HEAD, COMMAND, command))[1] for _ in range(2)] == [0xFFFF, 0]
     with pytest.raises(ValueError, match="513 bytes, where the device takes 512"):
-        codec.send(HEAD, COMMAND, bytes(513))
-    assert codec.send(HEAD, COMMAND, bytes(512))
+        sent_down(codec, HEAD, COMMAND, bytes(513))
+    assert sent_down(codec, HEAD, COMMAND, bytes(512))
     with pytest.raises(ValueError, match="takes 4080"):
-        codec.send(b"\x01\xff\xff", COMMAND, bytes(4081))
+        sent_down(codec, b"\x01\xff\xff", COMMAND, bytes(4081))
 
 
 def test_a_device_that_says_it_takes_nothing_is_taken_to_take_a_little() -> None:

@@ -28,6 +28,7 @@ from protocols.native.messages import (
     WELCOME_RESULTS,
 )
 from protocols.native.options import Options
+from tests.protocols.commands import sent_down
 from tests.protocols.native.frames import NOON, NOON_MS, body, hello, moment, offered, online, reading, readings, up
 from tests.protocols.native.platform import Platform
 
@@ -44,7 +45,7 @@ def answered(data: bytes, outcome: Outcome = Outcome.STORED) -> bytes:
 
 
 def sent(kind: int, payload: bytes) -> bytes:
-    return online().send(bytes.fromhex("010200"), kind, payload)
+    return sent_down(online(), bytes.fromhex("010200"), kind, payload)
 
 
 READINGS = readings(

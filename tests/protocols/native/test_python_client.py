@@ -13,6 +13,7 @@ import pytest
 from protocols import Message, Outcome
 from protocols.native import NATIVE
 from protocols.native.messages import COMMAND
+from tests.protocols.commands import sent_down
 from tests.protocols.native.frames import NOON
 
 PATH = Path(__file__).parents[3] / "clients/python/iotgw_client.py"
@@ -168,7 +169,7 @@ def test_busy_is_asked_again_and_wrong_arguments_are_told(ticks: list[int]) -> N
     client.on_command = lambda name, arguments: answers.pop(0) if name == "go" else arguments["none"]
     for id, name in ((1, "go"), (1, "go"), (1, "go"), (2, "fail")):
         body = NATIVE.build("command", {"id": id, "name": name, "arguments": {}})
-        link.down.append(link.codec.send(link.messages[0].head, COMMAND, body))
+        link.down.append(sent_down(link.codec, link.messages[0].head, COMMAND, body))
         client.drain()
         client.poll()
     statuses = [

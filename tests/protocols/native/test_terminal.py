@@ -13,6 +13,7 @@ from protocols.native.messages import COMMAND, DATA_HEAD_BYTES, OFFER
 from protocols.native.terminal import NativeTerminal
 from protocols.picture import jpeg
 from protocols.report import Report, digest
+from tests.protocols.commands import sent_down
 from tests.protocols.native.frames import HERE, NOON, offer, offered
 
 IDENTITY = NATIVE.simulated_identity(3)
@@ -80,7 +81,7 @@ class Talk:
 
     def command(self, name: str, **arguments: object) -> dict[str, object]:
         body = NATIVE.build("command", {"id": len(self.stored), "name": name, "arguments": arguments})
-        self.up(self.down(self.codec.send(HEAD, COMMAND, body)))
+        self.up(self.down(sent_down(self.codec, HEAD, COMMAND, body)))
         assert self.stored[-1].kind == "result"
         return self.stored[-1].values
 
@@ -193,7 +194,7 @@ def test_commands_are_obeyed(talk: Talk) -> None:
 def test_a_command_that_comes_again_is_not_done_again(talk: Talk) -> None:
     body = NATIVE.build("command", {"id": 1, "name": "photo"})
     for _ in range(2):
-        talk.up(talk.down(talk.codec.send(HEAD, COMMAND, body)))
+        talk.up(talk.down(sent_down(talk.codec, HEAD, COMMAND, body)))
     assert len({report.digest for report in talk.stored if report.kind == "result"}) == 1
     assert [one.kind for one in talk.terminal.report(HERE)].count("file_begin") == 1
 

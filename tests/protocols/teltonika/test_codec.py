@@ -4,8 +4,8 @@ import pytest
 
 from protocols import Message, Outcome, Send
 from protocols.teltonika import TELTONIKA
-from protocols.teltonika.codec import ANSWER_SECONDS, MAX_QUEUED, TeltonikaCodec
-from protocols.teltonika.commands import CODEC_14_COMMAND
+from protocols.teltonika.commands import CODEC_12_COMMAND, CODEC_14_COMMAND
+from tests.protocols.commands import ASKED_AT, sent_down
 from tests.protocols.teltonika.frames import (
     EMPTY,
     EVENT,
@@ -78,9 +78,9 @@ def test_pings_are_nothing() -> None:
 
 
 def test_commands_are_the_documented_frames() -> None:
-    assert TELTONIKA.codec(IMEI).send(*command()) == GETVER
-    assert TELTONIKA.codec(IMEI).send(*command(name="codec_14_command")) == GETVER_14
-    assert TELTONIKA.codec(IMEI).send(*command(name="codec_14_command", imei=IMEI)) == GETVER_14
+    assert sent_down(TELTONIKA.codec(IMEI), *command()) == GETVER
+    assert sent_down(TELTONIKA.codec(IMEI), *command(name="codec_14_command")) == GETVER_14
+    assert sent_down(TELTONIKA.codec(IMEI), *command(name="codec_14_command", imei=IMEI)) == GETVER_14
 
 
 @pytest.mark.parametrize(
@@ -93,60 +93,18 @@ def test_commands_are_the_documented_frames() -> None:
 )
 def test_what_the_device_would_not_take_is_refused(kind: int, body: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        TELTONIKA.codec(IMEI).send(b"", kind, body)
+        sent_down(TELTONIKA.codec(IMEI), b"", kind, body)
 
 
-def sent(codec: TeltonikaCodec, data: bytes, now: float) -> list[bytes]:
-    return [event.data for event in codec.receive(data, now) if isinstance(event, Send)]
-
-
-def test_one_command_is_under_way_and_the_next_follows_its_answer() -> None:
+def test_what_is_prepared_leaves_only_when_it_is_launched() -> None:
     codec = TELTONIKA.codec(IMEI)
+    prepared = [codec.prepare(*command(name=name), 7, ASKED_AT) for name in ("codec_12_command", "codec_14_command")]
+    assert [(one.kind, one.data, one.sequence) for one in prepared] == [
+        (CODEC_12_COMMAND, GETVER, None),
+        (CODEC_14_COMMAND, GETVER_14, None),
+    ]
     assert codec.deadline is None
-    first, second, third = (codec.send(*command(text)) for text in ("getver", "getinfo", "getio"))
-    assert (first, second, third) == (GETVER, b"", b"")
-    assert sent(codec, EVENT + OK_14, 1.0) == []
-    (second,) = sent(codec, INPUTS, 2.0)
-    assert only(second).body == command("getinfo")[2]
-    assert codec.deadline == 2.0 + ANSWER_SECONDS
-    (third,) = sent(codec, INPUTS, 3.0)
-    assert only(third).body == command("getio")[2]
-    assert sent(codec, INPUTS, 4.0) == []
-    assert codec.deadline is None
-    assert codec.send(*command()) == GETVER
-
-
-def test_commands_of_both_codecs_wait_for_answers_of_their_own() -> None:
-    codec = TELTONIKA.codec(IMEI)
-    assert codec.send(*command(name="codec_14_command")) == GETVER_14
-    assert codec.send(*command()) == b""
-    assert sent(codec, INPUTS, 1.0) == []
-    assert sent(codec, NACK_14, 2.0) == [GETVER]
-
-
-def test_without_an_answer_the_next_command_goes_after_a_while() -> None:
-    codec = TELTONIKA.codec(IMEI)
-    codec.receive(EVENT, 100.0)
-    codec.send(*command())
-    codec.send(*command("getinfo"))
-    # It leaves long after the last bytes came: the wait begins when the codec is woken, at once.
-    assert codec.deadline == 100.0
-    assert codec.wake(500.0) == []
-    assert codec.deadline == 500.0 + ANSWER_SECONDS
-    assert codec.wake(499.0 + ANSWER_SECONDS) == []
-    (event,) = codec.wake(500.0 + ANSWER_SECONDS)
-    assert isinstance(event, Send)
-    assert only(event.data).body == command("getinfo")[2]
-    assert codec.wake(500.0 + 2 * ANSWER_SECONDS) == []
-    assert codec.deadline is None
-
-
-def test_waiting_commands_are_few() -> None:
-    codec = TELTONIKA.codec(IMEI)
-    for _ in range(MAX_QUEUED + 1):
-        codec.send(*command())
-    with pytest.raises(ValueError, match="wait for this device already"):
-        codec.send(*command())
+    assert [codec.launch(one, 1.0) for one in prepared] == [[Send(GETVER)], [Send(GETVER_14)]]
 
 
 def test_limit_of_packets_is_an_option() -> None:

@@ -11,6 +11,7 @@ from protocols.teltonika import TELTONIKA
 from protocols.teltonika.codec import TeltonikaCodec
 from protocols.teltonika.stream import frame
 from protocols.teltonika.terminal import MAX_PACKET_BYTES, MAX_RECORDS, TeltonikaTerminal
+from tests.protocols.commands import sent_down
 from tests.protocols.teltonika.frames import IMEI, NOON, only
 
 CODECS = {"codec_8": 0, "codec_8_extended": 1, "codec_16": 9}
@@ -179,7 +180,7 @@ def ask(
     """What the device says to a command, as the platform reads it."""
     codec = TELTONIKA.codec(identity or terminal.identity)
     kind = next(row.id for row in TELTONIKA.messages.values() if row.name == name)
-    (event,) = terminal.receive(codec.send(b"", kind, TELTONIKA.build(name, {"text": text, **fields})))
+    (event,) = terminal.receive(sent_down(codec, b"", kind, TELTONIKA.build(name, {"text": text, **fields})))
     assert isinstance(event, Send)
     return TELTONIKA.decode(only(event.data)).reports[0].values
 
@@ -224,7 +225,7 @@ def test_acks_and_commands_may_come_in_any_pieces() -> None:
     made = drive(terminal, 2)
     terminal.send(made)
     codec = TELTONIKA.codec(terminal.identity)
-    command = codec.send(b"", 0x0C05, TELTONIKA.build("codec_12_command", {"text": "getver"}))
+    command = sent_down(codec, b"", 0x0C05, TELTONIKA.build("codec_12_command", {"text": "getver"}))
     stream = bytes((0, 0, 0, 2)) + command + bytes(4) + bytes((0, 0, 0, 7)) + command
     whole = online()[0]
     whole.send(drive(whole, 2))

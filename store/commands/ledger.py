@@ -1,0 +1,323 @@
+"""The moves of commands, each a compare-and-set with its step, in one transaction with what causes it.
+
+gateway ── sending ──▶ queued ▸ sent, unless it is too late, its condition does not hold, or another has its turn
+        ── unsent ───▶ sent ▸ queued: it has written no byte; queued, sent ▸ failed: it never can be
+device  ── answer ───▶ sent ▸ acknowledged, failed; or: it has it, and more is to come
+time    ── end_late ─▶ queued ▸ expired; sent ▸ queued (twice does no harm) or failed (no_answer)
+people  ── cancel ───▶ queued ▸ cancelled
+
+Who moves several locks them in the order of their ids, so that nobody waits in a ring. A device's commands leave one after another
+by the lock of its row.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet, Value
+from django.db.models.functions import Least
+
+from protocols.command import Answer, AnswersName, AnswerStatus
+from store import audit
+from store.audit import Actor, Change
+from store.commands.conditions import read_condition
+from store.json_text import plain_text
+from store.models import NAME_LENGTH, Command, CommandStep, Device
+
+AGAIN = timedelta(minutes=1)
+"""How often gateways are told anew of what is queued, for what no event tells of."""
+MOST_TRIES = 3
+"""Of what may be done twice."""
+LATE = timedelta(days=1)
+"""So long after a command was given up an answer is still noted with it."""
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""So far may a gateway's clock be behind a worker's. What was received longer before a command was sent is no answer to it, such as
+one that has been in a spool."""
+MOST_LATE = 32
+"""Commands of a device that a late answer may be to."""
+LONGEST_KEPT = 1 << 16
+"""Bytes of a message that a step keeps."""
+NO_ANSWER, CONDITION, REFUSED = "no_answer", "condition", "refused"
+"""Reasons of ours why a command has failed; the last where the device gives none."""
+State = Command.State
+NamesOf = Callable[[str], AnswersName]
+"""By what a protocol's answers tell which command they are to."""
+
+
+class Cause(StrEnum):
+    """Why a command was moved, or what was heard of it."""
+
+    ASKED = "asked"
+    SENT = "sent"
+    UNSENT = "unsent"
+    """It was to leave, and no byte of it was written."""
+    FAULT = "fault"
+    """It cannot be made, or this device cannot take it."""
+    CONDITION = "condition"
+    ACCEPTED = "accepted"
+    """The device has it, and more is to come."""
+    ANSWERED = "answered"
+    LATE_ANSWER = "late answer"
+    NO_ANSWER = "no answer"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+class Going(NamedTuple):
+    """A command that a gateway is about to write."""
+
+    command: int
+    sequence: int | None
+    data: bytes
+
+
+class Heard(NamedTuple):
+    """What a device says of a command."""
+
+    device: int
+    answer: Answer
+    received_at: datetime
+    kind: str
+    body: bytes
+
+
+def sending(gateway: str, going: Sequence[Going], token: str, names_of: NamesOf, now: datetime) -> tuple[list[bool], list[int]]:
+    """Which of these a gateway may write, in their order; and which commands have changed.
+
+    The task of a ``token`` that comes twice hears the same twice.
+    """
+    ids = [one.command for one in going]
+    with transaction.atomic():
+        devices = _lock_devices(Command.objects.filter(id__in=ids).values_list("device_id", flat=True))
+        before = _done_by(token, ids, Cause.SENT)
+        rows = {row.id: row for row in _locked(Q(id__in=ids), State.QUEUED).select_related("device")}
+        turns = _Turns(devices, names_of)
+        moves, granted = _Moves(now), set()
+        for one in sorted(going, key=lambda one: one.command):
+            row = rows.pop(one.command, None)
+            if row is not None and _may_leave(row, turns, moves, now):
+                answer_by = now + timedelta(seconds=row.answer_seconds)
+                fields = {
+                    "tries": row.tries + 1, "sent_at": now, "gateway": gateway, "sequence": one.sequence,
+                    "answer_by": answer_by, "due_at": answer_by,
+                }  # fmt: skip
+                said = {"gateway": gateway, "kind": row.name, "data": one.data[:LONGEST_KEPT], "token": token}
+                if moves.move(row, State.SENT, Cause.SENT, said, **fields):
+                    turns.take(row)
+                    granted.add(row.id)
+        moves.commit()
+    return [one.command in granted or one.command in before for one in going], moves.moved
+
+
+def unsent(gateway: str, faults: Mapping[int, str], token: str, now: datetime) -> list[int]:
+    """Of these a gateway has written no byte; those that have a fault never can be. Which have changed.
+
+    What another one has sent meanwhile stays. The task of a ``token`` that comes twice has done it once.
+    """
+    moves = _Moves(now)
+    with transaction.atomic():
+        before = _done_by(token, faults, Cause.UNSENT, Cause.FAULT)
+        is_its = Q(state=State.QUEUED) | Q(gateway=gateway)
+        for row in _locked(is_its & Q(id__in=[id for id in faults if id not in before]), *Command.OPEN):
+            fault = plain_text(faults[row.id])[:NAME_LENGTH]
+            said = {"text": fault, "gateway": gateway, "token": token}
+            if fault:
+                moves.end(row, State.FAILED, Cause.FAULT, said, fault)
+            elif row.state == State.SENT:
+                fields = {"tries": row.tries - 1, "sent_at": None, "sequence": None, "answer_by": None, "due_at": now}
+                moves.move(row, State.QUEUED, Cause.UNSENT, said, **fields)
+        moves.commit()
+    return moves.moved
+
+
+def settle(heard: Sequence[Heard], now: datetime) -> list[int]:
+    """Bring commands forward, in the transaction that is open, by what devices say of them; which have changed.
+
+    In the order in which it was said. What fits no command that is under way changes nothing, and is noted with one that was
+    given up.
+    """
+    moves = _Moves(now)
+    open = _locked(Q(device_id__in={one.device for one in heard}, sent_at__isnull=False), *Command.OPEN)
+    # Of those under way first; one that is to be done again may have been done the first time.
+    rows = sorted(open, key=lambda row: row.state != State.SENT)
+    for one in heard:
+        row = next((row for row in rows if row.is_open and _is_meant(row, one)), None)
+        if row is None:
+            _note_late(one, moves)
+            continue
+        said = _said(one, one.answer.reason)
+        match one.answer.status:
+            case AnswerStatus.ACCEPTED if row.state == State.SENT:
+                answer_by = now + timedelta(seconds=row.answer_seconds)
+                moves.move(row, State.SENT, Cause.ACCEPTED, said, answer_by=answer_by, due_at=answer_by)
+            case AnswerStatus.ACCEPTED:
+                moves.note(row, Cause.ACCEPTED, said)
+            case AnswerStatus.DONE:
+                moves.end(row, State.ACKNOWLEDGED, Cause.ANSWERED, said)
+            case AnswerStatus.FAILED:
+                moves.end(row, State.FAILED, Cause.ANSWERED, said, said["text"] or REFUSED)
+    moves.commit()
+    return moves.moved
+
+
+def end_late(now: datetime, limit: int) -> list[int]:
+    """End what is too late to be sent, and what no device has answered, unless it may be done again; which have changed."""
+    is_late = Q(state=State.QUEUED, expires_at__lte=now) | Q(state=State.SENT, answer_by__lte=now)
+    ids = list(Command.objects.filter(is_late, due_at__lte=now).order_by("due_at", "id").values_list("id", flat=True)[:limit])
+    moves = _Moves(now)
+    with transaction.atomic():
+        for row in _locked(is_late & Q(id__in=ids), *Command.OPEN):
+            if row.state == State.QUEUED and row.sent_at is None:
+                moves.end(row, State.EXPIRED, Cause.EXPIRED)
+            elif row.state == State.SENT and row.is_repeatable and row.tries < MOST_TRIES and now < row.expires_at:
+                moves.move(row, State.QUEUED, Cause.NO_ANSWER, answer_by=None, due_at=now)
+            else:
+                moves.end(row, State.FAILED, Cause.NO_ANSWER, reason=NO_ANSWER)
+        moves.commit()
+    return moves.moved
+
+
+def cancel(wanted: Q, now: datetime, actor: Actor) -> list[Command]:
+    """Cancel those of the wanted commands that have not been sent, 500 at a time; which those were."""
+    ended: list[Command] = []
+    ids = list(Command.objects.filter(wanted, state=State.QUEUED).order_by("id").values_list("id", flat=True))
+    for start in range(0, len(ids), 500):
+        moves = _Moves(now)
+        with transaction.atomic():
+            rows = list(_locked(Q(id__in=ids[start : start + 500]), State.QUEUED).select_related("device"))
+            for row in rows:
+                moves.end(row, State.CANCELLED, Cause.CANCELLED, {"text": plain_text(actor.name)[:NAME_LENGTH]})
+            moves.commit()
+            told = [({"state": "queued"}, {"state": "cancelled", "command": row.name}) for row in rows]
+            audit.record(
+                actor, [Change("command.cancel", row.id, str(row.device), *each) for row, each in zip(rows, told, strict=True)]
+            )
+        ended += rows
+    return ended
+
+
+def step(command: Command, cause: Cause, now: datetime, said: Mapping[str, Any] | None = None) -> CommandStep:
+    """A step that is not stored yet."""
+    return CommandStep(command=command, at=now, state=command.state, cause=cause, **said or {})
+
+
+def seen(commands: Iterable[Command], now: datetime) -> None:
+    """Gateways and who waits have been told of these, as they were read. What has changed since is due still."""
+    alike: dict[tuple[str, datetime | None], list[int]] = defaultdict(list)
+    for row in commands:
+        alike[row.state, row.due_at].append(row.id)
+    for (state, due_at), ids in alike.items():
+        next_look: Any = {State.QUEUED: Least(Value(now + AGAIN), F("expires_at")), State.SENT: F("answer_by")}.get(State(state))
+        with transaction.atomic():
+            # In the order in which others lock them.
+            rows = _locked(Q(id__in=ids, due_at=due_at), State(state)).values_list("id", flat=True)
+            Command.objects.filter(id__in=list(rows)).update(due_at=next_look)
+
+
+class _Moves:
+    """The moves of one transaction."""
+
+    def __init__(self, now: datetime) -> None:
+        self.moved: list[int] = []
+        """Whoever looks has something to be told."""
+        self.now = now
+        self._steps: list[CommandStep] = []
+
+    def move(self, row: Command, to: State, cause: Cause, said: Mapping[str, Any] | None = None, **fields: Any) -> bool:
+        """Whether it was still where it was read to be."""
+        if not Command.objects.filter(id=row.id, state=row.state).update(state=to, **fields):
+            return False
+        if to != State.SENT:
+            self.moved.append(row.id)
+        for name, value in {"state": to, **fields}.items():
+            setattr(row, name, value)
+        self._steps.append(step(row, cause, self.now, said))
+        return True
+
+    def end(self, row: Command, to: State, cause: Cause, said: Mapping[str, Any] | None = None, reason: str = "") -> None:
+        self.move(row, to, cause, said, reason=reason, ended_at=self.now, due_at=self.now)
+
+    def note(self, row: Command, cause: Cause, said: Mapping[str, Any]) -> None:
+        self._steps.append(step(row, cause, self.now, said))
+
+    def commit(self) -> None:
+        CommandStep.objects.bulk_create(self._steps, batch_size=500)
+
+
+class _Turns:
+    """Of devices that are locked, which commands of theirs are under way."""
+
+    def __init__(self, devices: Sequence[int], names_of: NamesOf) -> None:
+        self._names_of = names_of
+        self._taken = set(Command.objects.filter(device_id__in=devices, state=State.SENT).values_list("device_id", "kind"))
+        self._busy = {device for device, _ in self._taken}
+
+    def is_free(self, row: Command) -> bool:
+        """Whether an answer to it could not be taken for one to another command."""
+        match self._names_of(row.device.protocol):
+            case AnswersName.SEQUENCE:
+                return True
+            case AnswersName.KIND:
+                return (row.device_id, row.kind) not in self._taken
+        return row.device_id not in self._busy
+
+    def take(self, row: Command) -> None:
+        self._taken.add((row.device_id, row.kind))
+        self._busy.add(row.device_id)
+
+
+def _may_leave(row: Command, turns: _Turns, moves: _Moves, now: datetime) -> bool:
+    if row.expires_at <= now:
+        if row.sent_at is None:
+            moves.end(row, State.EXPIRED, Cause.EXPIRED)
+        else:
+            moves.end(row, State.FAILED, Cause.NO_ANSWER, reason=NO_ANSWER)
+        return False
+    if row.not_before > now or not turns.is_free(row):
+        return False
+    fault = read_condition(row.condition).fault(row.device_id, now) if row.condition else ""
+    if fault:
+        moves.end(row, State.FAILED, Cause.CONDITION, {"text": fault[:NAME_LENGTH]}, CONDITION)
+    return not fault
+
+
+def _is_meant(row: Command, one: Heard) -> bool:
+    answer = one.answer
+    if row.device_id != one.device or row.kind not in answer.kinds or row.sent_at is None:
+        return False
+    is_numbered = answer.sequence is not None and row.sequence is not None
+    return one.received_at > row.sent_at - CLOCKS_DIFFER and (not is_numbered or answer.sequence == row.sequence)
+
+
+def _note_late(one: Heard, moves: _Moves) -> None:
+    given_up = Command.objects.filter(device_id=one.device, state=State.FAILED, reason=NO_ANSWER, kind__in=one.answer.kinds)
+    for row in given_up.filter(ended_at__gt=moves.now - LATE).order_by("-id")[:MOST_LATE]:
+        if _is_meant(row, one):
+            moves.note(row, Cause.LATE_ANSWER, _said(one, f"{one.answer.status} {one.answer.reason}".strip()))
+            return
+
+
+def _said(one: Heard, text: str) -> dict[str, Any]:
+    return {"text": plain_text(text)[:NAME_LENGTH], "kind": one.kind, "data": one.body[:LONGEST_KEPT]}
+
+
+def _done_by(token: str, ids: Iterable[int], *causes: Cause) -> set[int]:
+    """Those of the commands to which the task of this token has done it already."""
+    if not token:
+        return set()
+    steps = CommandStep.objects.filter(command_id__in=list(ids), token=token, cause__in=causes)
+    return set(steps.values_list("command_id", flat=True))
+
+
+def _lock_devices(ids: Iterable[int]) -> list[int]:
+    return list(Device.objects.select_for_update(no_key=True).filter(id__in=set(ids)).order_by("id").values_list("id", flat=True))
+
+
+def _locked(wanted: Q, *states: State) -> QuerySet[Command]:
+    """These commands, as far as they are in one of the states, kept from others until the transaction ends."""
+    return Command.objects.select_for_update(of=("self",)).filter(wanted, state__in=states).order_by("id")

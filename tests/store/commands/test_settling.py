@@ -1,0 +1,143 @@
+"""What devices answer, in the transaction that stores it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from protocols.command import Answer, AnswerStatus
+from store.bulk import write
+from store.commands import ledger
+from store.commands.ledger import LATE
+from store.models import Command, CommandStep, Report
+from tests.records import anybody, incoming, report
+from tests.store.commands.made import LOCK, answer, asked, causes, granted, now, say, seconds, sent, states
+
+pytestmark = pytest.mark.usefixtures("database_url")
+DONE, FAILED, ACCEPTED = AnswerStatus.DONE, AnswerStatus.FAILED, AnswerStatus.ACCEPTED
+
+
+def test_a_device_says_why_it_does_not() -> None:
+    one, two = sent(), sent()
+    assert say(answer(one, FAILED, "busy\0"), answer(two, FAILED)) == [one.id, two.id]
+    assert states() == ["failed busy\ufffd", "failed refused"]
+
+
+def test_what_is_not_stored_answers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = sent()
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("store.bulk.writer.ledger.settle", fail)
+    with pytest.raises(RuntimeError):
+        say(answer(command))
+    assert not Report.objects.exists()
+    monkeypatch.undo()
+    assert states() == ["sent"]
+
+
+def test_answers_by_number_come_in_any_order() -> None:
+    one, two, three = (sent() for _ in range(3))
+    assert say(answer(three), answer(one, FAILED, "no")) == [three.id, one.id]
+    assert states() == ["failed no", "sent", "acknowledged"]
+    assert say(answer(two, sequence=77)) == []
+    assert say(answer(two)) == [two.id]
+
+
+def test_an_answer_without_a_number_is_to_the_oldest_of_its_kind() -> None:
+    ask, one, two = (sent(name) for name in ("ask", "lock", "lock"))
+    unnumbered = Answer((LOCK,), DONE)
+    assert say(unnumbered) == [one.id]
+    assert say(unnumbered) == [two.id]
+    assert say(unnumbered) == []
+    assert say(Answer((77,), DONE, ask.id)) == []
+    assert states() == ["sent", "acknowledged", "acknowledged"]
+
+
+def test_a_report_that_comes_twice_answers_once() -> None:
+    one = sent(protocol="plain")
+    word = incoming(
+        report(b"yes", None, kind="answer", answer=Answer((LOCK,), DONE)), identity="1", protocol="plain", received_at=now()
+    )
+    assert write([word, word], is_open=anybody) == {}
+    two = sent(protocol="plain")
+    # With an alarm beside it, of a report that is told of either way.
+    write([word, incoming(report(b"place", alarms=["sos"]), identity="1", protocol="plain")], is_open=anybody)
+    assert states() == ["acknowledged", "sent"]
+    assert (causes(one), causes(two)) == (["asked", "sent", "answered"], ["asked", "sent"])
+
+
+def test_that_it_has_it_gives_a_device_more_time() -> None:
+    begun = now() - seconds(15)
+    command = sent(at=begun)
+    say(answer(command, ACCEPTED))
+    assert ledger.end_late(begun + seconds(30), 10) == []
+    assert ledger.end_late(begun + seconds(60), 10) == [command.id]
+    assert states() == ["failed no_answer"]
+
+
+def test_done_before_accepted_is_done() -> None:
+    command = sent()
+    say(answer(command, DONE), answer(command, ACCEPTED))
+    say(answer(command, FAILED, "twice"))
+    assert states() == ["acknowledged"]
+    assert causes(command) == ["asked", "sent", "answered"]
+
+
+def test_a_late_answer_is_noted_and_changes_nothing() -> None:
+    begun = now() - seconds(100)
+    command = sent(at=begun)
+    ledger.end_late(begun + seconds(50), 10)
+    assert say(answer(command, sequence=5)) == []
+    assert causes(command)[-1] == "no answer"
+    assert say(answer(command, FAILED, "door open")) == []
+    assert states() == ["failed no_answer"]
+    step = CommandStep.objects.latest("id")
+    assert (step.cause, step.text, step.state, step.kind) == ("late answer", "failed door open", "failed", "answer")
+    Command.objects.update(ended_at=now() - LATE)
+    say(answer(command))
+    assert causes(command).count("late answer") == 1
+
+
+def test_what_waits_to_be_done_again_is_done_when_the_first_answer_comes_after_all() -> None:
+    begun = now() - seconds(40)
+    command = sent("ask", at=begun)
+    ledger.end_late(begun + seconds(30), 10)
+    assert states() == ["queued"]
+    assert say(answer(command, ACCEPTED)) == []
+    assert states() == ["queued"], "that it has it is no end"
+    assert say(answer(command)) == [command.id]
+    assert states() == ["acknowledged"]
+    assert granted(command) == [False]
+
+
+def test_what_was_not_sent_is_not_answered() -> None:
+    command, other = asked(), sent()
+    ledger.unsent("gw", {other.id: ""}, "", now())
+    assert say(answer(command), answer(other), Answer((LOCK,), DONE)) == []
+    assert states() == ["queued", "queued"]
+
+
+def test_what_was_received_long_before_it_was_sent_is_no_answer_to_it() -> None:
+    sent()
+    unnumbered = Answer((LOCK,), DONE)
+    assert say(unnumbered, at=now() - seconds(120)) == [], "it comes out of a spool"
+    assert say(unnumbered, at=now() - seconds(30)) != [], "a gateway's clock is behind"
+
+
+def test_another_device_answers_for_itself_only() -> None:
+    command = sent()
+    assert say(answer(command), identity="2") == []
+    assert say(answer(command), protocol="plain") == []
+    assert states() == ["sent"]
+
+
+def test_who_does_not_answer_asks_the_database_nothing() -> None:
+    sent()
+    with CaptureQueriesContext(connection) as queries:
+        write([incoming(report(b"place", alarms=["sos"]), identity="1")], is_open=anybody)
+    assert not [query["sql"] for query in queries if "store_command" in query["sql"]]
