@@ -70,22 +70,20 @@ def build(protocol: DeviceProtocol, name: str, fields: Mapping[str, Any], identi
     """
     edition = edition_of(protocol, head)
     row = next((row for row in protocol.messages.values() if row.name == name and _rule(row)), None)
-    command = _kind(row, edition) if row else RAW_KIND if name == RAW else _more(protocol, head).get(name)
-    if command is None:
-        raise ValueError(f"there is no command {name!r}")
     if not isinstance(fields, Mapping) or not all(isinstance(field, str) for field in fields):
         raise ValueError(f"{name}: {fields!r} is no fields by name")
-    if command.kind is None:
-        return _raw(fields, command.rule)
+    if name == RAW and row is None:
+        return _raw(fields, RAW_KIND.rule)
+    kind, rule, preset = _found(protocol, row, name, head)
     of: Callable[[str, bytes], Mapping[str, Any]] = getattr(protocol, "fields_of", lambda identity, head: {})
-    told = {**of(identity, head), **command.preset}
+    told = {**of(identity, head), **preset}
     for field, value in told.items():
         if fields.get(field, value) != value:
             raise ValueError(f"{name}: {field}: {fields[field]!r}, where this device's is {value!r}")
-    known = {field.name.partition("[")[0].partition(".")[0] for field in command.fields}
-    defaults = {field: value for field, value in command.rule.defaults.items() if field in known}
-    body = protocol.build(command.kind, {**defaults, **told, **fields}, edition)
-    return Built(command.kind, body, command.rule.of({**told, **fields}))
+    # What fields there are goes by the edition.
+    known = {field.name for field in _layout(row, edition).subcons} if row else set()
+    defaults = {field: value for field, value in rule.defaults.items() if field in known}
+    return Built(kind, protocol.build(kind, {**defaults, **told, **fields}, edition), rule.of({**told, **fields}))
 
 
 def shown(command: CommandKind) -> dict[str, Any]:
@@ -115,6 +113,17 @@ def _rule(row: MessageRow) -> CommandRule | None:
 def _more(protocol: DeviceProtocol, head: bytes) -> dict[str, CommandKind]:
     more: Callable[[bytes], dict[str, CommandKind]] = getattr(protocol, "more_commands", lambda head: {})
     return more(head)
+
+
+def _found(protocol: DeviceProtocol, row: MessageRow | None, name: str, head: bytes) -> tuple[int, CommandRule, Mapping[str, Any]]:
+    """A command's message, its rule, and the fields that are given with its name."""
+    rule = _rule(row) if row else None
+    if row is not None and rule is not None:
+        return row.id, rule, {}
+    command = _more(protocol, head).get(name)
+    if command is None or command.kind is None:
+        raise ValueError(f"there is no command {name!r}")
+    return command.kind, command.rule, command.preset
 
 
 def _kind(row: MessageRow, edition: str) -> CommandKind:

@@ -315,9 +315,14 @@ def _read_request(request: Any) -> Request:
     """Raises: BadPayloadError"""
     if not isinstance(request, dict) or not _NEEDED <= request.keys() <= _TYPES.keys():
         raise BadPayloadError("no request for a command")
-    if wrong := [name for name, value in request.items() if not isinstance(value, _TYPES[name])]:
+    if wrong := [name for name, value in request.items() if not isinstance(value, _TYPES[name]) or _is_truth(name, value)]:
         raise BadPayloadError(f"{wrong[0]} of a request for a command is of another type")
     return Request(**request)
+
+
+def _is_truth(name: str, value: Any) -> bool:
+    """Whether it is true or false where a number is asked for."""
+    return isinstance(value, bool) and _TYPES[name] is not bool
 
 
 def _read_actor(who: Any) -> Actor:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from construct import Struct
+
 from protocols.command import Answer, AnswersName, AnswerStatus
+from protocols.compiler.structure import bare
+from protocols.fields import Choice
 from protocols.protocol import MessageRow
 from protocols.rows import Direction
 
@@ -42,6 +46,13 @@ class Outcomes:
         if result is None or result in DONE or (isinstance(result, int) and result == 0):
             return Answer(kinds, AnswerStatus.DONE if kind in self._last else AnswerStatus.ACCEPTED, number)
         return Answer(kinds, AnswerStatus.FAILED, number, result if isinstance(result, str) else f"result_{result}")
+
+
+def good_answer(layout: Struct, kind: int, sequence: int) -> dict[str, Any]:
+    """What a device that has done as it was told says in these fields, as far as its answer has them."""
+    words = next((bare(field) for field in layout.subcons if field.name == RESULT), None)
+    options = [option.name for option in words.options.values()] if isinstance(words, Choice) else []
+    return {SEQUENCE: sequence, KIND: kind, RESULT: next((word for word in options if word in DONE), 0)}
 
 
 def _names(row: MessageRow) -> set[str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +11,8 @@ from construct import ConstructError
 from protocols.compiler import compile
 from protocols.declared.believable import Scene, believable
 from protocols.declared.frame import Opened
+from protocols.declared.outcomes import good_answer
+from protocols.executions import Executions
 from protocols.message import Malformed, Message, Outcome, Send
 from protocols.protocol import MessageRow
 from protocols.terminal import Acked, Made, Moment, TerminalEvent
@@ -38,6 +40,7 @@ class DeclaredTerminal:
     def __init__(self, protocol: DeclaredProtocol, identity: str) -> None:
         self.identity = identity
         self.heartbeat_seconds = protocol.heartbeat_seconds
+        self.executed = Executions()
         self._protocol = protocol
         self._kinds = protocol.report_kinds
         self._window = min(WINDOW, protocol.frame.sequences // 2) or 1
@@ -110,9 +113,9 @@ class DeclaredTerminal:
         """Whether the answer to one more message could not be taken for another's."""
         return len(self._under_way) < self._window and all(sent.sequence != message.sequence for sent, _ in self._under_way)
 
-    def _say(self, kind: int, sequence: int | None = None) -> bytes:
+    def _say(self, kind: int, sequence: int | None = None, told: Mapping[str, Any] | None = None) -> bytes:
         """A message that is not kept, whatever its answer."""
-        packed = self.pack(kind, sequence)
+        packed = self.pack(kind, sequence, told)
         if self._protocol.answer_to(kind) is not None:
             self._under_way = [entry for entry in self._under_way if entry[1] or entry[0].kind != kind]
             self._under_way.append((packed.message, 0))
@@ -154,7 +157,10 @@ class DeclaredTerminal:
         events: list[TerminalEvent] = []
         for kind in row.answered_by:
             sequence = opened.fields.get("sequence") if self._protocol.answer_to(kind) is None else None
-            events.append(Send(self._say(kind, sequence)))
+            (layout,) = self._protocol.messages[kind].layouts.values()
+            told = good_answer(layout, row.id, opened.fields.get("sequence", 0))
+            events.append(Send(self._say(kind, sequence, told)))
+        self.executed.add(row.id, opened.fields.get("sequence", 0), opened.body)
         return events
 
     def _make(self, kind: int) -> Made:
@@ -163,15 +169,15 @@ class DeclaredTerminal:
         (report,) = self._protocol.decode(packed.message).reports
         return Made(number, report.kind, report.body, self._protocol.answer_to(kind) is not None)
 
-    def pack(self, kind: int, sequence: int | None = None) -> _Packed:
-        """A message of this kind, as of now."""
+    def pack(self, kind: int, sequence: int | None = None, answer: Mapping[str, Any] | None = None) -> _Packed:
+        """A message of this kind, as of now; with what it says as an answer, if it is one."""
         if sequence is None:
             self._next, sequence = self._next + 1, self._next
         sequence %= self._protocol.frame.sequences or 1
         row: MessageRow = self._protocol.messages[kind]
         (layout,) = row.layouts.values()
         known = {"identity": self._protocol.identity_value(self.identity)}
-        body = compile(layout).build(believable(layout, self._scene, known if kind == self._protocol.login_kind else {}))
+        body = compile(layout).build(believable(layout, self._scene, known if kind == self._protocol.login_kind else answer or {}))
         told: dict[str, Any] = {**known, "kind": kind, "sequence": sequence, "length": 0}
         frame = self._protocol.frame.close(believable(self._protocol.frame.header, self._scene, told), body)
         (raw,) = self._protocol.frame.splitter().feed(frame)

@@ -211,7 +211,8 @@ def _insert(tables: Tables, admitted: list[Admitted], terms: Terms, prepare: Pre
         # A copy of what was stored before would be taken for word of the delivery that has come after.
         news = [(key.device, result) for key, result in brought.results.items() if key in added]
         deliveries.settle(news, datetime.now(UTC))
-    if heard := [heard for key, heard in brought.heard.items() if key in added]:
+    if brought.heard:
+        heard = [one._replace(is_new=key in added) for key, one in brought.heard.items()]
         changed = ledger.settle(heard, datetime.now(UTC))
         transaction.on_commit(partial(terms.commands.extend, changed))
     return brought.outcomes

@@ -216,6 +216,9 @@ def _asked_before(device: Device, wish: _Wish) -> Command | None:
     before = Command.objects.select_related("device").filter(device=device, key=wish.request.key).first()
     if before is not None and (before.name, before.fields) != (wish.request.name, wish.fields):
         raise KeyTakenError(f"command {before.id} was asked for with the same key, and is another one: give another key")
+    if before is not None and wish.request.waiter and before.is_open:
+        before.waiter = wish.request.waiter
+        Command.objects.filter(id=before.id).update(waiter=before.waiter)
     return before
 
 

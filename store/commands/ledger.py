@@ -84,6 +84,8 @@ class Heard(NamedTuple):
     received_at: datetime
     kind: str
     body: bytes
+    is_new: bool = True
+    """Whether its report was not stored before. One that was may be a copy, or say what another message did, such as a place."""
 
 
 def sending(gateway: str, going: Sequence[Going], token: str, names_of: NamesOf, now: datetime) -> tuple[list[bool], list[int]]:
@@ -139,9 +141,10 @@ def settle(heard: Sequence[Heard], now: datetime) -> list[int]:
     """Bring commands forward, in the transaction that is open, by what devices say of them; which have changed.
 
     In the order in which it was said. What fits no command that is under way changes nothing, and is noted with one that was
-    given up.
+    given up. Of what is not new a number has to say to which command it is, and that nothing has come of it yet.
     """
     moves = _Moves(now)
+    heard = [one for one in heard if one.is_new or _is_news(one, now)]
     open = _locked(Q(device_id__in={one.device for one in heard}, sent_at__isnull=False), *Command.OPEN)
     # Of those under way first; one that is to be done again may have been done the first time.
     rows = sorted(open, key=lambda row: row.state != State.SENT)
@@ -292,6 +295,14 @@ def _is_meant(row: Command, one: Heard) -> bool:
         return False
     is_numbered = answer.sequence is not None and row.sequence is not None
     return one.received_at > row.sent_at - CLOCKS_DIFFER and (not is_numbered or answer.sequence == row.sequence)
+
+
+def _is_news(one: Heard, now: datetime) -> bool:
+    """Whether nothing has come of this answer, though its report is stored."""
+    if one.answer.sequence is None:
+        return False
+    told = CommandStep.objects.filter(kind=one.kind, data=one.body[:LONGEST_KEPT], at__gt=now - LATE)
+    return not told.filter(command__device_id=one.device, command__sequence=one.answer.sequence).exists()
 
 
 def _note_late(one: Heard, moves: _Moves) -> None:

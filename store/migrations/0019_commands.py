@@ -78,6 +78,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='command',
+            index=models.Index(fields=['state', '-id'], name='command_state'),
+        ),
+        migrations.AddIndex(
+            model_name='command',
             index=models.Index(condition=models.Q(('due_at__isnull', False)), fields=['due_at'], name='command_due'),
         ),
         migrations.AddIndex(

@@ -95,6 +95,7 @@ class Command(models.Model):
             # A device's turn, and its answers.
             models.Index(fields=["device", "id"], name="command_open", condition=models.Q(state__in=("queued", "sent"))),
             models.Index(fields=["device", "-id"], name="command_device"),
+            models.Index(fields=["state", "-id"], name="command_state"),
             models.Index(fields=["due_at"], name="command_due", condition=models.Q(due_at__isnull=False)),
             models.Index(fields=["run", "state"], name="command_run", condition=models.Q(run__isnull=False)),
         )

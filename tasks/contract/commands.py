@@ -151,4 +151,6 @@ def _rows(rows: Any, types: tuple[Any, ...], shape: type[Any]) -> list[Any]:
     for index, row in enumerate(rows):
         if not isinstance(row, (list, tuple)) or len(row) != len(types) or not all(map(isinstance, row, types)):
             raise BadPayloadError(f"[{index}] is not ({', '.join(shape.__annotations__)})")
+        if any(isinstance(value, int) and not -(1 << 63) <= value < 1 << 63 for value in row):
+            raise BadPayloadError(f"[{index}] has a number that no column has")
     return list(rows)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from construct import Int8ub, Int16ub, Struct
 
-from protocols import Answer, AnswersName, AnswerStatus, Message
+from protocols import Answer, AnswersName, AnswerStatus, Message, Send
 from protocols.declared import DeclaredProtocol, Downlink, Frame, Uplink
 from protocols.fields import Choice, Option
 from protocols.gb32960 import GB32960
@@ -17,6 +17,7 @@ from protocols.modbus.reading import COMMAND_RESULT
 from protocols.native import NATIVE
 from protocols.registry import PROTOCOLS
 from protocols.teltonika import TELTONIKA
+from tests.protocols.commands import ASKED_AT
 from tests.protocols.gb32960.frames import up as gb
 from tests.protocols.gt06.frames import long, short
 from tests.protocols.jt808.frames import LOCATION_BODY, up
@@ -201,6 +202,31 @@ def test_declared_answers_without_such_fields_are_done_by_coming() -> None:
     assert told(bare, 0x02, "05") == Answer((0x81, 0x82), FAILED, None, "result_5")
     kind = Struct("answered_kind" / Int8ub * "Of the command")
     assert gate(Uplink(0x01, "taken", "Taken"), Uplink(0x02, "moved", "Moved", kind)).answers_name is AnswersName.KIND
+
+
+def test_simulated_declared_devices_answer_so_too() -> None:
+    numbered = Struct("answered_sequence" / Int16ub * "Of the command", "result" / RESULT * "Result")
+    header = Struct(
+        *("mark" / Int8ub * "Mark", "length" / Int8ub * "Bytes of the body", "identity" / Int16ub * "Number"),
+        *("sequence" / Int16ub * "Number of the message", "kind" / Int8ub * "Kind"),
+    )
+    protocol = DeclaredProtocol(
+        "lift",
+        "Lift",
+        7202,
+        Frame(header),
+        [Uplink(1, "moved", "Moved", numbered), Downlink(0x81, "up", "Up", answered_by=("moved",))],
+    )
+    terminal, codec = protocol.terminal("1"), protocol.codec()
+    terminal.connect()
+    head = bytes((0, 0, 0, 1, 0, 0, 1))
+    for sequence in range(3):
+        prepared = codec.prepare(head, 0x81, b"", 5, ASKED_AT)
+        assert prepared.sequence == sequence
+        (answered,) = terminal.receive(prepared.data)
+        assert isinstance(answered, Send)
+        assert answer(protocol, answered.data) == Answer((0x81,), DONE, sequence)
+    assert [done.number for done in terminal.executed.times()] == [0, 1, 2]
 
 
 def test_each_protocol_says_by_what_its_answers_name_a_command() -> None:

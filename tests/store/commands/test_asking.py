@@ -155,6 +155,8 @@ def test_who_asks_again_with_the_same_key_has_asked_once() -> None:
     one, again = asked(key="k"), asked(key="k")
     assert one == again
     assert asked(identity="2", key="k") != one
+    assert asked(key="k", waiter="gw-2").waiter == "gw-2"
+    assert Command.objects.get(id=one.id).waiter == "gw-2", "who asked last waits"
     assert refusal(key="k", fields={"limit": 1})[0] == "key_taken"
     Command.objects.update(state="acknowledged")
     assert asked(key="k").state == "acknowledged", "also when it has ended"

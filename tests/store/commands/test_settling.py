@@ -71,6 +71,29 @@ def test_a_report_that_comes_twice_answers_once() -> None:
     assert (causes(one), causes(two)) == (["asked", "sent", "answered"], ["asked", "sent"])
 
 
+def test_an_answer_that_tells_what_is_stored_already_is_one_all_the_same() -> None:
+    """Such as a place that the device has just told by itself."""
+    place = report(b"place")
+    write([incoming(place, identity="1", received_at=now())], is_open=anybody)
+    command = sent()
+    place.answer = answer(command, FAILED, "no")
+    write([incoming(place, identity="1", received_at=now())], is_open=anybody)
+    assert states() == ["failed no"]
+
+
+def test_a_copy_of_an_answer_is_none_to_the_next_command_of_its_number() -> None:
+    one = sent()
+    word = incoming(report(b"yes", None, kind="answer", answer=answer(one)), identity="1", received_at=now())
+    write([word], is_open=anybody)
+    two = asked()
+    assert granted(two, sequence=one.id) == [True], "over a new link, which counts anew"
+    changed: list[int] = []
+    write([word], is_open=anybody, commands=changed)
+    assert (states(), changed) == (["acknowledged", "sent"], [])
+    say(answer(two, sequence=one.id))
+    assert states() == ["acknowledged", "acknowledged"]
+
+
 def test_that_it_has_it_gives_a_device_more_time() -> None:
     begun = now() - seconds(15)
     command = sent(at=begun)
