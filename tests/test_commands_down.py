@@ -60,7 +60,7 @@ def test_a_caller_hears_what_the_device_says_while_it_waits(down: Down) -> None:
     down.board.talk_until(lambda: down.terminal.is_online, "the terminal is here")
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(down.caller.ask, "POST", f"{PATH}?wait=60", TRACK)
-        down.board.talk_until(waiting.done, "the caller is told")
+        down.board.talk_until(waiting.done, "the caller is told, by the mailbox and not since its time is over", seconds=50)
     status, told = waiting.result()
     assert (status, told["state"], told["reason"]) == (200, "acknowledged", "")
     assert [step["cause"] for step in told["steps"]] == ["asked", "sent", "answered"]
