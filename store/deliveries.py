@@ -89,6 +89,11 @@ def cancel(id: int, now: datetime, actor: Actor) -> bool:
     return bool(found)
 
 
+def withdraw(ids: Iterable[int], now: datetime) -> None:
+    """End those of the deliveries that have not ended, in the transaction that is open: nobody wants them any more."""
+    _end(_locked(ids), Delivery.State.CANCELLED, "", now)
+
+
 def settle(results: Iterable[tuple[int, FileResult]], now: datetime) -> None:
     """Write down, in the transaction that is open, what devices, by their rows, say of files.
 

@@ -22,11 +22,13 @@ from redis import RedisError
 
 from protocols import Carrier, Offer
 from store import deliveries
+from store.commands import ledger
 from store.deliveries import Noted
 from store.files import file_path
 from store.media.folder import MediaFolder
 from store.models import Delivery
 from tasks.celery import app, protocols, settings
+from tasks.commands import announce
 from tasks.connection import redis
 from tasks.contract import (
     FILES_FIELD,
@@ -138,6 +140,7 @@ def _sweep(until: float) -> None:
         found = deliveries.due(now, DELIVERIES_A_TIME)
         if found:
             _refuse_where_none_are_carried(found, now)
+            announce(ledger.follow(found, now))
             _tell(found)
             deliveries.seen(found, now)
         if len(found) < DELIVERIES_A_TIME or time.monotonic() >= until:

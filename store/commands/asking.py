@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from django.db import transaction
 
 from protocols.command import CommandKind, Effect
-from protocols.commandtable import Built, commands_of
+from protocols.commandtable import Built
 from protocols.protocol import DeviceProtocol
-from store import audit, queries
+from store import audit, deliveries, queries
 from store.audit import Actor, Change
 from store.commands.bodies import build, newest_head
 from store.commands.conditions import ConditionError, read_condition
@@ -35,11 +35,13 @@ from store.commands.errors import (
     UnknownCommandError,
     UnknownDeviceError,
 )
+from store.commands.filecommands import FILE, FILE_KIND, NO_MESSAGE, carries_files, file_of, kinds_of
 from store.commands.ledger import Cause, step
 from store.json_text import NotJSONError, plain_text, storable
 from store.models import (
     ACTOR_LENGTH,
     GATEWAY_LENGTH,
+    HANDLER_LENGTH,
     IDENTITY_LENGTH,
     KIND_LENGTH,
     PROTOCOL_LENGTH,
@@ -47,6 +49,7 @@ from store.models import (
     Command,
     CommandRun,
     CommandStep,
+    Delivery,
     Device,
     Presence,
 )
@@ -165,7 +168,7 @@ def ask_in_run(
 
 def kind_of(protocol: DeviceProtocol, name: str, head: bytes = b"") -> CommandKind:
     """Raises: UnknownCommandError"""
-    kinds = commands_of(protocol, head)
+    kinds = kinds_of(protocol, head)
     if name not in kinds:
         raise UnknownCommandError(f"{protocol.name} devices have no command {name!r}, but {', '.join(kinds)}")
     return kinds[name]
@@ -251,11 +254,16 @@ def _command(
     """Raises: AskError"""
     request, leaves_at = wish.request, leaves_at or now
     built = _built(device, wish)
-    rule = built.rule
+    rule, delivery = built.rule, None
     lifetime = _lifetime(rule.effect) if request.expires_in is None else timedelta(seconds=request.expires_in)
+    if built.kind == NO_MESSAGE:
+        # It is offered at once, and goes at its own pace.
+        leaves_at, lifetime = now, lifetime if request.expires_in is not None else LONGEST_EXPIRY
+        delivery = _delivery(device, wish, now)
     return Command(
         device=device,
         run=run,
+        delivery=delivery,
         name=request.name,
         kind=built.kind,
         effect=rule.effect,
@@ -284,7 +292,8 @@ def _built(device: Device, wish: _Wish) -> Built:
         raise UnknownCommandError(f"there is no protocol {device.protocol} here, so that nobody knows its commands")
     head = newest_head(device.id)
     try:
-        built = build(protocol, device, name, wish.fields, head)
+        is_file = name == FILE and carries_files(protocol)
+        built = Built(NO_MESSAGE, b"", FILE_KIND.rule) if is_file else build(protocol, device, name, wish.fields, head)
     except ValueError as error:
         kind_of(protocol, name, head)
         raise BadFieldError(str(error)) from error
@@ -294,6 +303,19 @@ def _built(device: Device, wish: _Wish) -> Built:
     if built.rule.is_confirmed_twice and not wish.request.is_confirmed:
         raise ConfirmationNeededError(f"{name} may do harm ({kind_of(protocol, name, head).english}): confirm that it is meant")
     return built
+
+
+def _delivery(device: Device, wish: _Wish, now: datetime) -> Delivery:
+    """Raises: AskError"""
+    if wish.request.condition:
+        raise BadConditionError("a file goes down over minutes and hours: it takes no condition")
+    try:
+        file = file_of(wish.fields)
+        return deliveries.offer(file, [device], plain_text(wish.actor.name)[:HANDLER_LENGTH], now, wish.actor)[0]
+    except ValueError as error:
+        raise BadFieldError(str(error)) from error
+    except deliveries.GoneError as error:
+        raise BadFieldError(f"file: {wish.fields['file']} was removed just now") from error
 
 
 def _lifetime(effect: Effect) -> timedelta:

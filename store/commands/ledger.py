@@ -5,6 +5,7 @@ gateway ── sending ──▶ queued ▸ sent, unless it is too late, its con
 device  ── answer ───▶ sent ▸ acknowledged, failed; or: it has it, and more is to come
 time    ── end_late ─▶ queued ▸ expired; sent ▸ queued (twice does no harm) or failed (no_answer)
 people  ── cancel ───▶ queued ▸ cancelled
+files   ── follow ───▶ as their deliveries have it
 
 Who moves several locks them in the order of their ids, so that nobody waits in a ring. A device's commands leave one after another
 by the lock of its row.
@@ -23,11 +24,11 @@ from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Least
 
 from protocols.command import Answer, AnswersName, AnswerStatus
-from store import audit
+from store import audit, deliveries
 from store.audit import Actor, Change
 from store.commands.conditions import read_condition
 from store.json_text import plain_text
-from store.models import NAME_LENGTH, Command, CommandStep, Device
+from store.models import NAME_LENGTH, Command, CommandStep, Delivery, Device
 
 AGAIN = timedelta(minutes=1)
 """How often gateways are told anew of what is queued, for what no event tells of."""
@@ -145,7 +146,8 @@ def settle(heard: Sequence[Heard], now: datetime) -> list[int]:
     """
     moves = _Moves(now)
     heard = [one for one in heard if one.is_new or _is_news(one, now)]
-    open = _locked(Q(device_id__in={one.device for one in heard}, sent_at__isnull=False), *Command.OPEN)
+    told = Q(device_id__in={one.device for one in heard}, sent_at__isnull=False, delivery=None)
+    open = _locked(told, *Command.OPEN)
     # Of those under way first; one that is to be done again may have been done the first time.
     rows = sorted(open, key=lambda row: row.state != State.SENT)
     for one in heard:
@@ -186,22 +188,47 @@ def end_late(now: datetime, limit: int) -> list[int]:
 
 
 def cancel(wanted: Q, now: datetime, actor: Actor) -> list[Command]:
-    """Cancel those of the wanted commands that have not been sent, 500 at a time; which those were."""
+    """Cancel those of the wanted commands that have not been sent, 500 at a time; which those were.
+
+    A file that has not gone down whole can be called back.
+    """
     ended: list[Command] = []
-    ids = list(Command.objects.filter(wanted, state=State.QUEUED).order_by("id").values_list("id", flat=True))
+    wanted &= Q(state=State.QUEUED) | Q(delivery__isnull=False)
+    ids = list(Command.objects.filter(wanted, state__in=Command.OPEN).order_by("id").values_list("id", flat=True))
     for start in range(0, len(ids), 500):
         moves = _Moves(now)
         with transaction.atomic():
-            rows = list(_locked(Q(id__in=ids[start : start + 500]), State.QUEUED).select_related("device"))
+            rows = list(_locked(wanted & Q(id__in=ids[start : start + 500]), *Command.OPEN).select_related("device"))
+            before = [{"state": row.state} for row in rows]
             for row in rows:
                 moves.end(row, State.CANCELLED, Cause.CANCELLED, {"text": plain_text(actor.name)[:NAME_LENGTH]})
             moves.commit()
-            told = [({"state": "queued"}, {"state": "cancelled", "command": row.name}) for row in rows]
-            audit.record(
-                actor, [Change("command.cancel", row.id, str(row.device), *each) for row, each in zip(rows, told, strict=True)]
-            )
+            after = [{"state": "cancelled", "command": row.name} for row in rows]
+            told = zip(rows, before, after, strict=True)
+            audit.record(actor, [Change("command.cancel", row.id, str(row.device), *change) for row, *change in told])
         ended += rows
     return ended
+
+
+def follow(found: Sequence[Delivery], now: datetime) -> list[int]:
+    """Bring commands up to where their deliveries are; which have changed."""
+    by_id = {delivery.id: delivery for delivery in found}
+    moves = _Moves(now)
+    with transaction.atomic():
+        for row in _locked(Q(delivery_id__in=list(by_id)), *Command.OPEN):
+            delivery = by_id[row.delivery_id or 0]
+            said = {"text": delivery.reason}
+            match delivery.state:
+                case Delivery.State.FETCHING if row.state == State.QUEUED:
+                    moves.move(row, State.SENT, Cause.SENT, said, sent_at=now, tries=1, due_at=None)
+                case Delivery.State.DONE:
+                    moves.end(row, State.ACKNOWLEDGED, Cause.ANSWERED, said)
+                case Delivery.State.FAILED:
+                    moves.end(row, State.FAILED, Cause.ANSWERED, said, delivery.reason or REFUSED)
+                case Delivery.State.CANCELLED:
+                    moves.end(row, State.CANCELLED, Cause.CANCELLED, said)
+        moves.commit()
+    return moves.moved
 
 
 def step(command: Command, cause: Cause, now: datetime, said: Mapping[str, Any] | None = None) -> CommandStep:
@@ -230,6 +257,8 @@ class _Moves:
         """Whoever looks has something to be told."""
         self.now = now
         self._steps: list[CommandStep] = []
+        self._withdrawn: list[int] = []
+        """Deliveries that are wanted no more, if they have not ended."""
 
     def move(self, row: Command, to: State, cause: Cause, said: Mapping[str, Any] | None = None, **fields: Any) -> bool:
         """Whether it was still where it was read to be."""
@@ -243,13 +272,16 @@ class _Moves:
         return True
 
     def end(self, row: Command, to: State, cause: Cause, said: Mapping[str, Any] | None = None, reason: str = "") -> None:
-        self.move(row, to, cause, said, reason=reason, ended_at=self.now, due_at=self.now)
+        if self.move(row, to, cause, said, reason=reason, ended_at=self.now, due_at=self.now) and row.delivery_id is not None:
+            self._withdrawn.append(row.delivery_id)
 
     def note(self, row: Command, cause: Cause, said: Mapping[str, Any]) -> None:
         self._steps.append(step(row, cause, self.now, said))
 
     def commit(self) -> None:
         CommandStep.objects.bulk_create(self._steps, batch_size=500)
+        if self._withdrawn:
+            deliveries.withdraw(self._withdrawn, self.now)
 
 
 class _Turns:
@@ -257,7 +289,8 @@ class _Turns:
 
     def __init__(self, devices: Sequence[int], names_of: NamesOf) -> None:
         self._names_of = names_of
-        self._taken = set(Command.objects.filter(device_id__in=devices, state=State.SENT).values_list("device_id", "kind"))
+        sent = Command.objects.filter(device_id__in=devices, state=State.SENT, delivery=None)
+        self._taken = set(sent.values_list("device_id", "kind"))
         self._busy = {device for device, _ in self._taken}
 
     def is_free(self, row: Command) -> bool:
@@ -281,7 +314,7 @@ def _may_leave(row: Command, turns: _Turns, moves: _Moves, now: datetime) -> boo
         else:
             moves.end(row, State.FAILED, Cause.NO_ANSWER, reason=NO_ANSWER)
         return False
-    if row.not_before > now or not turns.is_free(row):
+    if row.not_before > now or row.delivery_id is not None or not turns.is_free(row):
         return False
     fault = read_condition(row.condition).fault(row.device_id, now) if row.condition else ""
     if fault:

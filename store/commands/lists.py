@@ -42,6 +42,7 @@ def shown(command: Command) -> dict[str, Any]:
         "reason": command.reason,
         "by": command.by,
         "run": command.run_id,
+        "delivery": command.delivery_id,
         "tries": command.tries,
         "gateway": command.gateway,
         "sequence": command.sequence,

@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from django.db.models import Q
-
 from protocols.command import AnswersName
 from store.models import IDENTITY_LENGTH, Command
 from store.rows import is_name
@@ -23,7 +21,8 @@ def next_of(protocol: str, identities: Iterable[str], names: AnswersName, now: d
     While the answer to one could be taken for that to another, the other waits.
     """
     wanted = [identity for identity in identities if is_name(identity, IDENTITY_LENGTH)]
-    open = Command.objects.filter(device__protocol=protocol, device__identity__in=wanted, state__in=Command.OPEN)
+    # Files go down by a way of their own.
+    open = Command.objects.filter(device__protocol=protocol, device__identity__in=wanted, state__in=Command.OPEN, delivery=None)
     by_device: dict[str, list[Command]] = defaultdict(list)
     # What they say is read of those only that are chosen.
     for row in open.select_related("device").defer("fields", "condition").order_by("id"):
@@ -42,8 +41,8 @@ def due(now: datetime, limit: int, ids: Sequence[int] | None = None) -> list[Com
 
 
 def waiting(devices: Iterable[int]) -> set[int]:
-    """Those of the devices for which something is queued."""
-    queued = Command.objects.filter(Q(device_id__in=list(devices)), state=_State.QUEUED)
+    """Those of the devices for which something is queued that gateways are to ask for."""
+    queued = Command.objects.filter(device_id__in=list(devices), state=_State.QUEUED, delivery=None)
     return set(queued.values_list("device_id", flat=True))
 
 

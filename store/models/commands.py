@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from store.models.audit import ACTOR_LENGTH
 from store.models.devices import Device
+from store.models.files import Delivery
 from store.models.media import NAME_LENGTH
 from store.models.presence import GATEWAY_LENGTH
 from store.models.reports import CAUSE_LENGTH, KIND_LENGTH
@@ -54,6 +55,8 @@ class Command(models.Model):
 
     device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="commands", db_index=False)
     run = models.ForeignKey(CommandRun, on_delete=models.CASCADE, null=True, related_name="commands", db_index=False)
+    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, null=True, related_name="commands")
+    """Of a file that goes down: its life is the command's."""
     name = models.CharField(max_length=KIND_LENGTH)
     """In its protocol's table of commands."""
     kind = models.BigIntegerField()

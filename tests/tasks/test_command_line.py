@@ -291,7 +291,7 @@ def test_what_there_is_to_be_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         fails("commands", "kinds", "fake", "dance")[1] == "fake devices have no command 'dance', but lock, ask, limit, erase, raw"
     )
-    assert fails("commands", "kinds", "x")[1] == "there is no protocol x: use one of fake, kinds, plain"
+    assert fails("commands", "kinds", "x")[1] == "there is no protocol x: use one of carrying, fake, kinds, plain"
 
 
 def test_the_help_says_each_exit_status(capsys: pytest.CaptureFixture[str]) -> None:

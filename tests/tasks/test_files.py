@@ -15,9 +15,11 @@ from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from protocols import FileResult, FileStatus
+from protocols.registry import registered
 from settings import Settings
 from store import deliveries
 from store.audit import Actor
+from store.commands import asking
 from store.deliveries import AGAIN, LATER, MOST_TRIES, RESULT_WAIT
 from store.files import add, remove
 from store.media.filing import Room
@@ -26,6 +28,7 @@ from store.models import Delivery, Device, File
 from tasks import connection as worker_connection
 from tasks import files
 from tasks.contract import (
+    ENDED_FIELD,
     FILES_FIELD,
     FILES_SWEEPING,
     FILES_WAITING,
@@ -37,6 +40,7 @@ from tasks.contract import (
     Shelved,
     mailbox,
     pack_reply,
+    unpack_ended,
     unpack_files_waiting,
 )
 
@@ -325,3 +329,24 @@ def test_a_word_that_is_none_is_refused() -> None:
     for wrong in (b"", b"\xc1", msgpack.packb([["native"]]), msgpack.packb(5)):
         with pytest.raises(BadPayloadError):
             unpack_files_waiting(wrong)
+
+
+def test_a_command_ends_with_its_delivery(file: File, memory: redis.Redis) -> None:
+    device = Device.objects.create(protocol="native", identity="a")
+    asked = asking.ask(
+        asking.Request("native", "a", "file", {"file": file.id}, waiter="gw-9"),
+        asking.Terms(registered(), 30),
+        ME,
+        frozenset(asking.EFFECTS),
+        datetime.now(UTC),
+    )
+    assert asked.device == device
+    files.sweep()
+    assert ask("a")[0].offer.file == file.id  # type: ignore[union-attr]
+    with transaction.atomic():
+        deliveries.settle([(device.id, FileResult(file.id, FileStatus.FAILED, "damaged"))], datetime.now(UTC))
+    files.sweep()
+    asked.refresh_from_db()
+    assert (asked.state, asked.reason) == ("failed", "damaged")
+    entries: Any = memory.xrange(mailbox("gw-9"))
+    assert [unpack_ended(fields[ENDED_FIELD]) for _, fields in entries] == [[(asked.id,)]]

@@ -12,7 +12,6 @@ from django.db import transaction
 from rich.console import Console
 from rich.progress import Progress
 
-from protocols.commandtable import commands_of
 from protocols.registry import registered
 from settings.load import load_or_exit
 from store import groups
@@ -20,6 +19,7 @@ from store.commands import asking, lists
 from store.commands.asking import EFFECTS, Request, Terms
 from store.commands.bodies import newest_head
 from store.commands.errors import ERRORS, AskError, NotPermittedError, UnknownCommandError, UnknownDeviceError
+from store.commands.filecommands import kinds_of
 from store.groups import GroupError
 from store.json_text import plain_text
 from store.management.data_command import DataCommand, cell, command_line_actor, json_line
@@ -202,7 +202,7 @@ def _request(device: Device, name: str, words: Sequence[str], terms: Terms, opti
 def _first_with(name: str, devices: Sequence[Device], terms: Terms) -> Device:
     """The first device of whose protocol there is such a command, if there is one."""
     first = {each.protocol: each for each in reversed(devices)}
-    names = [protocol for protocol in first if protocol in terms.protocols and name in commands_of(terms.protocols[protocol])]
+    names = [protocol for protocol in first if protocol in terms.protocols and name in kinds_of(terms.protocols[protocol])]
     return min((first[protocol] for protocol in names), key=lambda each: each.id, default=devices[0])
 
 

@@ -9,10 +9,11 @@ from django.core.management.base import CommandError, CommandParser
 from django.db.models import Q
 from rich.table import Table
 
-from protocols.commandtable import commands_of, shown
+from protocols.commandtable import shown
 from protocols.registry import registered
 from settings.load import load_or_exit
 from store.commands import ledger, lists
+from store.commands.filecommands import kinds_of
 from store.management.commands.media import row_id
 from store.management.data_command import DataCommand, cell, command_line_actor, console, json_line, row_count
 from store.models import Command as Row
@@ -106,7 +107,7 @@ class Command(DataCommand):
         protocols = registered(load_or_exit().protocols)
         if protocol not in protocols:
             raise CommandError(f"there is no protocol {protocol}: use one of {', '.join(sorted(protocols))}")
-        kinds = commands_of(protocols[protocol])
+        kinds = kinds_of(protocols[protocol])
         if name is None:
             self.print_rows(_kinds(map(shown, kinds.values()), is_json), KIND_COLUMNS, is_json, "There are no commands.")
             return

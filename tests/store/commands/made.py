@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from construct import Struct
 
 from protocols.command import Answer, AnswersName, AnswerStatus, CommandRule, Effect
-from protocols.protocol import DeviceProtocol, MessageRow
+from protocols.message import Event
+from protocols.protocol import Codec, DeviceProtocol, MessageRow
 from protocols.rows import Direction, MessageType
 from store.audit import Actor
 from store.bulk import write
@@ -30,6 +31,20 @@ def down(id: int, name: str, english: str, effect: Effect, **rule: Any) -> Messa
     return MessageType(id, name, english, english, {"first": Struct()}, Direction.DOWN, command=CommandRule(effect, **rule))
 
 
+class Link:
+    """A codec of which nothing is asked but whether it carries files."""
+
+
+class Carrying(Link):
+    def offer(self, *_: Any) -> list[Event]:
+        return []
+
+    hand_out = offer
+
+    def withdraw(self, identity: str) -> None:
+        """Nothing is offered."""
+
+
 class Commanded(FakeProtocol):
     """Of which a head says which edition its device is of."""
 
@@ -43,6 +58,9 @@ class Commanded(FakeProtocol):
     def __init__(self, names: AnswersName) -> None:
         self.answers_name = names
 
+    def codec(self, identity: str = "") -> Codec:
+        return cast("Codec", Link())
+
     def edition_of(self, head: bytes) -> str:
         return head.decode()
 
@@ -54,10 +72,16 @@ class Commanded(FakeProtocol):
         return json.dumps([kind, fields, edition]).encode()
 
 
+class FileTaking(Commanded):
+    def codec(self, identity: str = "") -> Codec:
+        return cast("Codec", Carrying())
+
+
 PROTOCOLS: dict[str, DeviceProtocol] = {
     "fake": Commanded(AnswersName.SEQUENCE),
     "kinds": Commanded(AnswersName.KIND),
     "plain": Commanded(AnswersName.NOTHING),
+    "carrying": FileTaking(AnswersName.NOTHING),
 }
 TERMS = Terms(PROTOCOLS, commands_a_minute=1000)
 
