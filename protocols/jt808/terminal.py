@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 
 from construct import ConstructError
 
-from protocols.executions import Executions
 from protocols.fields import Declaration
 from protocols.framing import DelimitedSplitter
 from protocols.items import Item
@@ -80,14 +79,11 @@ class JT808Terminal:
         """The sequence of the first of them."""
         self.heartbeat_seconds = HEARTBEAT_SECONDS
         self.orders = Orders(Camera(self._shoot, self._leaving.append), self._locate)
+        self.executed = self.orders.executed
         self._arriving = Arriving()
         self._upgrade_results: set[int] = set()
         """Sequences of reports that say what became of a file."""
         self._splitter = DelimitedSplitter(FLAG, MAX_RUN_BYTES)
-
-    @property
-    def executed(self) -> Executions:
-        return self.orders.executed
 
     @property
     def firmware(self) -> bytes:
