@@ -122,7 +122,12 @@ def up() -> None:
 @click.option(
     "--ledger", type=click.Path(dir_okay=False, path_type=Path), help="File to write what was acked to, for iotgw verify."
 )
-def simulate(protocol: DeviceProtocol, ledger: Path | None, **options: Any) -> None:
+@click.option(
+    "--executed",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write to, at the end, which commands the devices have carried out, and how often.",
+)
+def simulate(protocol: DeviceProtocol, ledger: Path | None, executed: Path | None, **options: Any) -> None:
     """Run simulated devices: they keep what is not acked and send it again.
 
     Exit status 1 when reports are left without an ack.
@@ -145,7 +150,7 @@ def simulate(protocol: DeviceProtocol, ledger: Path | None, **options: Any) -> N
     )
     if plan.photos_every_seconds is not None and not isinstance(protocol.terminal(protocol.simulated_identity(0)), Camera):
         raise click.UsageError(f"simulated {protocol.title} devices have no camera: leave --photos-every out")
-    raise SystemExit(1 if run(plan, ledger) else 0)
+    raise SystemExit(1 if run(plan, ledger, executed) else 0)
 
 
 @main.command()

@@ -21,8 +21,8 @@ PROTOCOLS: dict[str, DeviceProtocol] = {protocol.name: protocol for protocol in 
 """Ours, by name, with the options they have by default."""
 
 _MEMBERS = (
-    *("name", "title", "port", "answers_name", "messages", "headers", "configure", "warnings", "codec", "terminal"),
-    *("simulated_identity", "build", "decode", "explain", "kind_name", "ends_session"),
+    *("name", "title", "port", "messages", "headers", "configure", "warnings", "codec", "terminal"),
+    *("answers_name", "simulated_identity", "build", "decode", "explain", "kind_name", "ends_session"),
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from protocols.executions import Executions
 from protocols.message import Send
 
 
@@ -57,6 +58,8 @@ class Terminal(Protocol):
     identity: str
     heartbeat_seconds: float
     """How often it says that it is there."""
+    executed: Executions
+    """What it was told to do, and has done."""
 
     def connect(self, moment: Moment | None = None) -> bytes:
         """A new link is up: what the device sends first. What was not acked on the last one is not acked yet.

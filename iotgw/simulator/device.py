@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from iotgw.simulator.track import Track
 from protocols import Acked, Camera, Made, Send, Terminal
+from protocols.executions import Execution, Executions
 
 OFFERED = 256
 """Waiting reports that a terminal is shown at a time: more than any sends at once, and few however long a link was away."""
@@ -55,6 +56,12 @@ class Device:
     @property
     def kept(self) -> int:
         return len(self._kept)
+
+    @property
+    def executed(self) -> dict[Execution, int]:
+        """How often it has carried out each command that it was told. Terminals of other packages need not know."""
+        executions: Executions | None = getattr(self._terminal, "executed", None)
+        return executions.times() if executions else {}
 
     @property
     def is_online(self) -> bool:

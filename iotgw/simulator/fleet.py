@@ -105,6 +105,19 @@ class Fleet:
         """Links that were dropped on purpose."""
         return self._churn.dropped
 
+    def executed(self) -> Iterator[dict[str, Any]]:
+        """What devices have carried out, and how often, as JSON values."""
+        for device in self.devices:
+            for done, times in device.executed.items():
+                yield {
+                    "protocol": self.plan.protocol.name,
+                    "identity": device.identity,
+                    "kind": self.plan.protocol.kind_name(done.kind),
+                    "number": done.number,
+                    "body": done.body.hex(),
+                    "times": times,
+                }
+
     def latency_seconds(self, quantile: float) -> float | None:
         """From a report's making to its ack, over the recent ones."""
         ordered = sorted(self._latencies)

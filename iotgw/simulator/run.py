@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import signal
 from pathlib import Path
@@ -16,22 +17,22 @@ from twisted.internet.task import react
 from iotgw.simulator.fleet import Fleet, FleetPlan, open_ledger
 
 
-def run(plan: FleetPlan, ledger: Path | None) -> int:
-    """Run a plan to its end; how many reports are left without an ack.
+def run(plan: FleetPlan, ledger: Path | None, executed: Path | None = None) -> int:
+    """Run a plan to its end; how many reports are left without an ack. What was carried out is written behind it.
 
     Raises: click.ClickException when this process may not have as many open files as there are devices.
     """
     _allow_files(plan.devices)
     kept: list[int] = []
     try:
-        react(_simulate, (plan, ledger, kept))
+        react(_simulate, (plan, ledger, executed, kept))
     except SystemExit as end:
         if end.code:
             raise
     return kept[0]
 
 
-async def _simulate(reactor: Any, plan: FleetPlan, ledger_path: Path | None, kept: list[int]) -> None:
+async def _simulate(reactor: Any, plan: FleetPlan, ledger_path: Path | None, executed_path: Path | None, kept: list[int]) -> None:
     console = Console(stderr=True, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
     bar = Progress(*columns, console=console)
@@ -48,10 +49,15 @@ async def _simulate(reactor: Any, plan: FleetPlan, ledger_path: Path | None, kep
         with Live(bar, console=console, refresh_per_second=4):
             await fleet.run(progress)
     kept.append(fleet.kept)
+    done = list(fleet.executed())
+    if executed_path is not None:
+        executed_path.write_text("".join(f"{json.dumps(one)}\n" for one in done), encoding="utf-8")
+    twice = sum(one["times"] > 1 for one in done)
+    commands = f", {len(done)} commands carried out, {twice} of them more than once" if done else ""
     unanswered = f", {fleet.unanswered} to which the protocol has no answer" if fleet.unanswered else ""
     dropped = f", {fleet.dropped} links dropped" if fleet.dropped else ""
     counts = f"{fleet.made} reports made, {fleet.acked} acked, {fleet.kept} kept without an ack, {fleet.sent} sent"
-    print(counts + unanswered + dropped, flush=True)
+    print(counts + unanswered + dropped + commands, flush=True)
 
 
 def _finish_when_interrupted(fleet: Fleet, reactor: Any, console: Console) -> None:

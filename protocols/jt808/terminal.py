@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 
 from construct import ConstructError
 
-from protocols.executions import Executions
 from protocols.fields import Declaration
 from protocols.framing import DelimitedSplitter
 from protocols.items import Item
@@ -39,6 +38,8 @@ from protocols.terminal import Acked, Made, Moment, TerminalEvent
 
 MAX_AWAITED = 4096
 """Reports whose answer is waited for. Far fewer than sequence numbers, so that a late answer can't mean another one."""
+HEARTBEAT_SECONDS = 60.0
+"""As it comes from the factory."""
 _PHONE_DIGITS = 12
 _START_ODOMETER_KM = 12_000.0
 _START_FUEL_L = 60.0
@@ -76,19 +77,13 @@ class JT808Terminal:
         """Of a command in sub-packets, by their numbers; of the newest alone."""
         self._pieces_of = -1
         """The sequence of the first of them."""
+        self.heartbeat_seconds = HEARTBEAT_SECONDS
         self.orders = Orders(Camera(self._shoot, self._leaving.append), self._locate)
+        self.executed = self.orders.executed
         self._arriving = Arriving()
         self._upgrade_results: set[int] = set()
         """Sequences of reports that say what became of a file."""
         self._splitter = DelimitedSplitter(FLAG, MAX_RUN_BYTES)
-
-    @property
-    def heartbeat_seconds(self) -> float:
-        return max(1.0, float(self.orders.parameters["heartbeat_interval_s"]))
-
-    @property
-    def executed(self) -> Executions:
-        return self.orders.executed
 
     @property
     def firmware(self) -> bytes:
@@ -178,6 +173,7 @@ class JT808Terminal:
         events: list[TerminalEvent] = []
         if said := self._said(self.orders.obey(message)):
             events.append(Send(said))
+        self.heartbeat_seconds = max(1.0, float(self.orders.parameters["heartbeat_interval_s"]))
         for picture in self._leaving:
             made = self._photo(picture.body)
             events += [made, Send(self.frame(made.sequence, made.body))]

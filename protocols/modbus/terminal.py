@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
+from protocols.command import Effect
+from protocols.executions import Executions
 from protocols.message import Send
+from protocols.modbus.catalogue import rule_of
 from protocols.modbus.pdu import EXCEPTION_BIT, MORE, READS, ExceptionCode, Request
 from protocols.modbus.planner import Block, GroupPlan, UnitPlan, longer
 from protocols.modbus.reading import ANSWERED, Result, reading_body
@@ -48,6 +51,8 @@ class ModbusTerminal:
         self._registration = registration
         self._faults = faults
         self._units = {plan.unit: SimulatedUnit(plan, f"{self.identity}/{plan.unit}") for plan in dtu.plan.units}
+        self.executed = Executions()
+        """Of writes; the body is the unit's number and the request's data."""
         self._rounds: list[_Rounds] = []
         self._buffer = bytearray()
         self._kept = b""
@@ -111,6 +116,8 @@ class ModbusTerminal:
         fault = self._faults(self._requests, request)
         self._requests += 1
         answer = bytes((request.function | EXCEPTION_BIT, ExceptionCode.BUSY)) if fault is Fault.BUSY else unit.answer(request.pdu)
+        if rule_of(request.function).effect is not Effect.QUERY and not answer[0] & EXCEPTION_BIT:
+            self.executed.add(request.function, 0, bytes((request.unit,)) + request.data)
         events: list[TerminalEvent] = []
         for rounds in self._rounds:
             body = rounds.take(request, answer)

@@ -131,8 +131,10 @@ class NativeCodec:
     def prepare(self, head: bytes, kind: int, body: bytes, number: int, time: datetime) -> Prepared:
         """A message of the platform's own. A command's id, by which its result is told, is the number, unless it has one.
 
-        Raises: ValueError when the device takes no payload as long as this one.
+        Raises: ValueError when it is none, or the device takes no payload as long as this one.
         """
+        if not LOWEST_DOWNLINK <= kind <= 0xFF:
+            raise ValueError(f"0x{kind:02X} is no message of the platform's")
         if kind != COMMAND:
             return Prepared(kind, self._send(head, kind, body))
         if body.startswith(NO_ID):

@@ -99,6 +99,22 @@ def test_nothing_is_sent_before_the_device_is_let_in(field):
     assert field.sent() == ["1 body 1"]
 
 
+def test_what_devices_have_carried_out_is_told_with_how_often():
+    fleet = Fleet(FleetPlan(PROTOCOLS["gt06"], "127.0.0.1", 1, 2, 1, 10, 5, 30), Clock(), None)
+    first, second = (device._terminal for device in fleet.devices)
+    first.executed.add(0x80, 7, b"RESET#")
+    first.executed.add(0x80, 7, b"RESET#")
+    second.executed.add(0x80, 8, b"STATUS#")
+    found = [{name: line[name] for name in ("kind", "number", "times")} for line in fleet.executed()]
+    assert found == [{"kind": "command", "number": 7, "times": 2}, {"kind": "command", "number": 8, "times": 1}]
+    assert [line["identity"] for line in fleet.executed()] == [device.identity for device in fleet.devices]
+    assert [bytes.fromhex(line["body"]) for line in fleet.executed()] == [b"RESET#", b"STATUS#"]
+
+
+def test_terminals_of_other_packages_need_not_count(field):
+    assert field.device.executed == {}
+
+
 def test_the_terminal_is_told_where_and_when_its_link_comes_up(field):
     moment = field.terminal.connected_at
     assert abs((moment.time - datetime.now(UTC)).total_seconds()) < 60

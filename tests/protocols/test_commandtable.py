@@ -24,6 +24,8 @@ from protocols.modbus.reading import HEAD, NO_VERSION
 from protocols.registry import PROTOCOLS
 from tests.protocols.commands import ASKED_AT
 from tests.protocols.declared_samples import SAMPLES
+from tests.protocols.modbus.station import METER as METER_MAP
+from tests.protocols.modbus.station import protocol as modbus_station
 
 CHINESE = re.compile("[\u4e00-\u9fff]")
 SCENE = Scene("13800000001", Moment(datetime(2026, 9, 1, 8, tzinfo=UTC), 31.2, 121.5))
@@ -280,6 +282,15 @@ def test_modbus_commands_are_those_of_the_unit() -> None:
         build(modbus, "pulse_relay", {"n": 2, "value": 99}, unit_of(RELAY), RELAY)
     with pytest.raises(ValueError, match="unit: missing"):
         build(modbus, "switch_relay", {"n": 2, "value": True})
+
+
+def test_maps_say_what_their_commands_do() -> None:
+    said = modbus_station(meter=METER_MAP.replace("repeatable = true", 'repeatable = true\neffect = "configure"\nconfirm = true'))
+    rule = build(said, "set_ct_ratio", {"value": 200}, "PS0001/1").rule
+    assert (rule.effect, rule.is_confirmed_twice, rule.is_repeatable) == (CONFIGURE, True, True)
+    silent = build(modbus_station(), "set_ct_ratio", {"value": 200}, "PS0001/1").rule
+    assert (silent.effect, silent.is_confirmed_twice) == (ACTUATE, False)
+    assert rule.answer_seconds == 60 + 30, "it may wait for its turn before it is sent"
 
 
 @pytest.mark.parametrize(

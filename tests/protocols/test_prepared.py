@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from protocols import Send
 from protocols.gb32960 import GB32960
@@ -14,7 +16,9 @@ from protocols.jt808 import JT808
 from protocols.jt808.header import Header, frame
 from protocols.modbus import MODBUS
 from protocols.native import NATIVE
+from protocols.registry import PROTOCOLS
 from tests.protocols.commands import ASKED_AT
+from tests.protocols.declared_samples import SAMPLES
 
 HEADS = {
     "gt06": b"\x78\0\0\0",
@@ -93,3 +97,22 @@ def test_modbus_lets_a_command_leave_when_the_line_is_free_and_not_before_it_is_
     assert told.data not in frames
     assert codec.launch(told, 3.0) == []
     assert MODBUS.codec("PS-nobody").launch(told, 0.0) == [], "of a line that has gone nothing leaves"
+
+
+KINDS = st.integers(0, 0xFFFF) | st.sampled_from(sorted({kind for protocol in PROTOCOLS.values() for kind in protocol.messages}))
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.sampled_from([*PROTOCOLS.values(), *SAMPLES]), st.binary(max_size=40), KINDS, st.binary(max_size=1200), st.booleans())
+def test_whatever_is_to_leave_is_prepared_or_refused_in_words(
+    protocol: Any, junk: bytes, kind: int, body: bytes, is_good: bool
+) -> None:
+    head = HEADS.get(protocol.name, junk) if is_good else junk
+    codec = protocol.codec(protocol.simulated_identity(0))
+    try:
+        told = codec.prepare(head, kind, body, 1 << 40, ASKED_AT)
+    except ValueError:
+        return
+    assert told.kind == kind
+    assert told.data
+    codec.launch(told, 0.0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from protocols import Acked, Answer, Made, Message, Outcome, Send
 from protocols.commandtable import build
@@ -209,3 +211,18 @@ def test_before_it_is_let_in_and_where_it_has_never_been_it_does_nothing() -> No
     road.terminal._moment = None
     assert words(road.tell("query_location")) == [("failed", "failure")]
     assert words(road.tell("camera_shot", channel=1, command=1)) == [("accepted", ""), ("failed", "failure")]
+
+
+DOWN = sorted(row.id for row in JT808.messages.values() if row.direction.value == "down")
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(DOWN) | st.integers(0, 0xFFFF), st.binary(max_size=60)), min_size=1, max_size=6))
+def test_whatever_it_is_told_it_stays_a_terminal(orders: list[tuple[int, bytes]]) -> None:
+    road = Road()
+    for kind, body in orders:
+        for event in road.terminal.receive(up(kind, body)):
+            road.up(event.data if isinstance(event, Send) else b"")
+    road.codec = JT808.codec()
+    road.up(road.terminal.connect(HERE))
+    assert road.terminal.is_online

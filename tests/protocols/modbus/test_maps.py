@@ -154,6 +154,8 @@ ERRORS = [
     ("relay", "0 = {", "off = {", 0, "off: is no whole number"),
     ("site", "unit = 2", "unit = 1", 0, "dtu[0].slave[1].unit: there is a unit 1 on this line already"),
     ("site", "unit = 2", "unit = 248", 0, "dtu[0].slave[1].unit: 248 is no whole number from 1 to 247"),
+    ("meter", "min = 1", 'effect = "query"', 0, "command[0].effect: 'query' is none of actuate, configure"),
+    ("meter", "min = 1", 'confirm = "yes"', 0, "command[0].confirm: "),
     ("site", '"demo-relay-8"', '"demo-relay-9"', 0, "dtu[0].slave[1].model: 'demo-relay-9' is none of"),
     ("site", '{ ascii = "PS0001" }', '{ ascii = "PS0001", hex = "00" }', 0, "dtu[0].registration: needs one of"),
     ("site", '{ ascii = "PS0001" }', '{ hex = "0g" }', 0, "dtu[0].registration.hex: '0g' is no hex"),

@@ -177,6 +177,9 @@ def test_commands_are_carried_out() -> None:
         wire.run(5)
     states = [values["state"] for _, values in wire.values if "state" in values]
     assert sorted(states) == sorted(["confirmed"] * 2 + ["accepted"] * 4 + ["answered"] * 2 + ["refused"])
+    done = wire.terminal.executed.times()
+    assert sorted(one.kind for one in done) == [5, 6, 15, 16, 22, 23]
+    assert set(done.values()) == {1}
     relays = [values for _, values in wire.values if "relay_2" in values][-1]
     assert relays["relay_2"]
     assert all(relays[f"relay_{n}"] for n in (3, 4, 5))
