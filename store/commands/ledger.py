@@ -238,11 +238,13 @@ def step(command: Command, cause: Cause, now: datetime, said: Mapping[str, Any] 
 
 def seen(commands: Iterable[Command], now: datetime) -> None:
     """Gateways and who waits have been told of these, as they were read. What has changed since is due still."""
-    alike: dict[tuple[str, datetime | None], list[int]] = defaultdict(list)
+    alike: dict[tuple[str, datetime | None, bool], list[int]] = defaultdict(list)
     for row in commands:
-        alike[row.state, row.due_at].append(row.id)
-    for (state, due_at), ids in alike.items():
-        next_look: Any = {State.QUEUED: Least(Value(now + AGAIN), F("expires_at")), State.SENT: F("answer_by")}.get(State(state))
+        alike[row.state, row.due_at, row.delivery_id is not None].append(row.id)
+    for (state, due_at, is_file), ids in alike.items():
+        # Of a file nobody is told before it is too late.
+        again: Any = F("expires_at") if is_file else Least(Value(now + AGAIN), F("expires_at"))
+        next_look: Any = {State.QUEUED: again, State.SENT: F("answer_by")}.get(State(state))
         with transaction.atomic():
             # In the order in which others lock them.
             rows = _locked(Q(id__in=ids, due_at=due_at), State(state)).values_list("id", flat=True)

@@ -64,6 +64,8 @@ def test_a_file_is_offered_with_its_command() -> None:
         "configure",
         at + LONGEST_EXPIRY,
     )
+    ledger.seen(turns.due(now(), 10), now())
+    assert Command.objects.get().due_at == command.expires_at, "nobody is to be told of it before"
     assert "file" in kinds_of(PROTOCOLS["carrying"])
     assert "file" not in kinds_of(PROTOCOLS["fake"])
 
