@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from argparse import SUPPRESS
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -14,8 +13,9 @@ from protocols.registry import registered
 from settings.load import load_or_exit
 from store.commands import ledger, lists
 from store.commands.filecommands import kinds_of
-from store.management.commands.media import row_id
-from store.management.data_command import DataCommand, cell, command_line_actor, console, json_line, row_count
+from store.management.arguments import add_action, add_json, add_limit, row_id
+from store.management.data_command import DataCommand, cell, command_line_actor, console, json_line
+from store.management.device_arguments import add_device
 from store.models import Command as Row
 from store.models import CommandRun
 from tasks.commands import announce
@@ -33,24 +33,23 @@ class Command(DataCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--device", metavar="IDENTITY", help="of this device only")
+        add_device(parser)
         parser.add_argument("--state", action="append", default=[], choices=Row.State.values, help="in this state; may be repeated")
         parser.add_argument("--run", type=row_id, metavar="N", help="of this run only, as runs lists it")
-        parser.add_argument("--limit", type=row_count, default=50, help="so many at most (50)")
+        add_limit(parser)
         parser.add_argument("--after", type=row_id, metavar="ID", help="go on behind this command")
         actions = parser.add_subparsers(dest="action", title="actions", metavar="show | cancel | runs | kinds")
-        showing = _action(actions, "show", "Show a command, and what has happened to it step by step.")
+        showing = add_action(actions, "show", "Show a command, and what has happened to it step by step.")
         showing.add_argument("id", type=row_id, metavar="ID", help="as the list has it")
-        cancelling = _action(actions, "cancel", "Cancel a command that was not sent yet, or all those of a run.")
+        cancelling = add_action(actions, "cancel", "Cancel a command that was not sent yet, or all those of a run.")
         what = cancelling.add_mutually_exclusive_group(required=True)
         what.add_argument("id", type=row_id, nargs="?", metavar="ID", help="as the list has it")
         what.add_argument("--run", type=row_id, dest="cancelled_run", metavar="N", help="as runs lists it")
-        runs = _action(actions, "runs", "List commands for groups, the newest first, and how far they are.")
-        kinds = _action(actions, "kinds", "List what devices of a protocol can be told, or the fields of one of these.")
+        runs = add_action(actions, "runs", "List commands for groups, the newest first, and how far they are.")
+        kinds = add_action(actions, "kinds", "List what devices of a protocol can be told, or the fields of one of these.")
         kinds.add_argument("protocol", metavar="PROTOCOL")
         kinds.add_argument("name", nargs="?", metavar="NAME")
-        for each in (showing, runs, kinds):
-            each.add_argument("--json", action="store_true", dest="is_json", default=SUPPRESS, help="print JSON instead of a table")
+        add_json(showing, runs, kinds)
 
     def handle(self, *args: Any, **options: Any) -> None:
         match options["action"]:
@@ -119,11 +118,6 @@ class Command(DataCommand):
             return
         self.stdout.write(f"{name}: {told['english']} {told['chinese']}, effect {told['effect']}")
         self.print_rows(_fields(told["fields"]), FIELD_COLUMNS, False, "It has no fields.")
-
-
-def _action(actions: Any, name: str, text: str) -> CommandParser:
-    parser: CommandParser = actions.add_parser(name, help=text, description=text)
-    return parser
 
 
 def _find(id: int) -> Row:
