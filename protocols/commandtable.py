@@ -5,7 +5,8 @@
     register maps ─────┘
     name and fields ───▶ checked ─▶ the message's id and body, and its rule with these fields
 
-A command's name is that of its message's row. Beside those stand commands of register maps, and ``raw``.
+A command's name is that of its message's row. Beside those stand commands of register maps, ``raw``, and ``file`` where files go
+down.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from protocols.catalogue import languages
 from protocols.command import CommandField, CommandKind, CommandRule, Effect
 from protocols.describe import Row, rows, text_of
+from protocols.download import Carrier
 from protocols.fields import Choice, Flags
 from protocols.filling import EXTRA
 from protocols.items import Items
@@ -40,6 +42,17 @@ RAW_KIND = CommandKind(
     ),
 )
 
+FILE = "file"
+FILE_KIND = CommandKind(
+    FILE,
+    None,
+    "A file, such as firmware",
+    "文件下发",
+    CommandRule(Effect.CONFIGURE),
+    (CommandField("file", "number", "", "Its number, as iotgw files lists it", "文件编号"),),
+)
+"""No message: the codec knows by which a file goes down."""
+
 
 class Built(NamedTuple):
     """A command that can be sent."""
@@ -55,6 +68,16 @@ def commands_of(protocol: DeviceProtocol, head: bytes = b"") -> dict[str, Comman
     edition = edition_of(protocol, head)
     found = {row.name: _kind(row, edition) for row in protocol.messages.values() if _rule(row)}
     return {**_more(protocol, head), **found, RAW: RAW_KIND}
+
+
+def kinds_of(protocol: DeviceProtocol, head: bytes = b"") -> dict[str, CommandKind]:
+    """What devices of a protocol can be told, by name: its commands, and files if they take any."""
+    kinds = commands_of(protocol, head)
+    return {**kinds, FILE: FILE_KIND} if carries_files(protocol) else kinds
+
+
+def carries_files(protocol: DeviceProtocol) -> bool:
+    return isinstance(protocol.codec(), Carrier)
 
 
 def edition_of(protocol: DeviceProtocol, head: bytes) -> str:

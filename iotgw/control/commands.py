@@ -23,7 +23,7 @@ from iotgw.callers import Caller, TooManyCallersError
 from iotgw.control.route import Asked, ControlError, Given, Route, Told
 from iotgw.control.work import CALL_ERRORS, failed, travels
 from protocols import DeviceProtocol
-from protocols.commandtable import commands_of, shown
+from protocols.commandtable import kinds_of, shown
 from tasks.contract import ASK_TASK, CANCEL_COMMAND_TASK, SHOW_COMMAND_TASK
 
 log = structlog.get_logger(__name__)
@@ -182,7 +182,7 @@ def list_commands(asked: Asked) -> bytes:
 
 def catalogues(protocols: Mapping[str, DeviceProtocol]) -> dict[str, bytes]:
     """Of each protocol what is told of its commands. It takes some of the event loop's time, so it is done once."""
-    told = {name: {"protocol": name, "commands": list(map(shown, commands_of(one).values()))} for name, one in protocols.items()}
+    told = {name: {"protocol": name, "commands": list(map(shown, kinds_of(one).values()))} for name, one in protocols.items()}
     return {name: orjson.dumps(one) for name, one in told.items()}
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from django.db import transaction
 
 from protocols.command import CommandKind, Effect
-from protocols.commandtable import Built
+from protocols.commandtable import FILE, FILE_KIND, Built, carries_files, kinds_of
 from protocols.protocol import DeviceProtocol
 from store import audit, deliveries, queries
 from store.audit import Actor, Change
@@ -35,7 +35,7 @@ from store.commands.errors import (
     UnknownCommandError,
     UnknownDeviceError,
 )
-from store.commands.filecommands import FILE, FILE_KIND, NO_MESSAGE, carries_files, file_of, kinds_of
+from store.commands.filecommands import NO_MESSAGE, file_of
 from store.commands.ledger import Cause, step
 from store.json_text import NotJSONError, plain_text, storable
 from store.models import (

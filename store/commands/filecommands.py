@@ -10,33 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from protocols.command import CommandField, CommandKind, CommandRule, Effect
-from protocols.commandtable import commands_of
-from protocols.download import Carrier
-from protocols.protocol import DeviceProtocol
 from store.models import File
 
-FILE = "file"
 NO_MESSAGE = -1
 """In place of the message's id: the codec knows with which messages files go down."""
-FILE_KIND = CommandKind(
-    FILE,
-    None,
-    "A file, such as firmware",
-    "文件下发",
-    CommandRule(Effect.CONFIGURE),
-    (CommandField("file", "number", "", "Its number, as iotgw files lists it", "文件编号"),),
-)
-
-
-def kinds_of(protocol: DeviceProtocol, head: bytes = b"") -> dict[str, CommandKind]:
-    """What devices of a protocol can be told, by name, and files if they take any."""
-    kinds = commands_of(protocol, head)
-    return {**kinds, FILE: FILE_KIND} if carries_files(protocol) else kinds
-
-
-def carries_files(protocol: DeviceProtocol) -> bool:
-    return isinstance(protocol.codec(), Carrier)
 
 
 def file_of(fields: Mapping[str, Any]) -> File:

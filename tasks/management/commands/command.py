@@ -12,6 +12,7 @@ from django.db import transaction
 from rich.console import Console
 from rich.progress import Progress
 
+from protocols.commandtable import kinds_of
 from protocols.registry import registered
 from settings.load import load_or_exit
 from store import groups
@@ -19,7 +20,6 @@ from store.commands import asking, lists
 from store.commands.asking import EFFECTS, Request, Terms
 from store.commands.bodies import newest_head
 from store.commands.errors import ERRORS, AskError, NotPermittedError, UnknownCommandError, UnknownDeviceError
-from store.commands.filecommands import kinds_of
 from store.groups import GroupError
 from store.json_text import plain_text
 from store.management.data_command import DataCommand, cell, command_line_actor, json_line

@@ -8,11 +8,10 @@ from django.core.management.base import CommandError, CommandParser
 from django.db.models import Q
 from rich.table import Table
 
-from protocols.commandtable import shown
+from protocols.commandtable import kinds_of, shown
 from protocols.registry import registered
 from settings.load import load_or_exit
 from store.commands import ledger, lists
-from store.commands.filecommands import kinds_of
 from store.management.arguments import add_action, add_json, add_limit, row_id
 from store.management.data_command import DataCommand, cell, command_line_actor, console, json_line
 from store.management.device_arguments import add_device

@@ -8,12 +8,13 @@ import pytest
 from django.db.models import Q
 
 from protocols.command import Answer, AnswerStatus
+from protocols.commandtable import kinds_of
 from store import deliveries
 from store.audit import Actor
 from store.commands import ledger, turns
 from store.commands.asking import LONGEST_EXPIRY, Request, ask, ask_in_run, begin_run
 from store.commands.errors import AskError
-from store.commands.filecommands import NO_MESSAGE, kinds_of
+from store.commands.filecommands import NO_MESSAGE
 from store.deliveries import Noted
 from store.models import Command, Delivery, File
 from tests.store.commands.made import (
