@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from getpass import getuser
 from pathlib import Path
+from signal import SIGPIPE
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -40,7 +41,13 @@ class DataCommand(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
-            return super().execute(*args, **options)
+            told = super().execute(*args, **options)
+            sys.stdout.flush()
+            return told
+        except BrokenPipeError:
+            # Whoever reads has seen enough, as head has. What is left must not fail once more when the process ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + SIGPIPE)
         except (DatabaseError, InterfaceError) as error:
             first_line = str(error).partition("\n")[0]
             raise CommandError(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
+from signal import SIGPIPE
 from typing import Any
 
 import pytest
@@ -43,6 +47,16 @@ def test_the_help_is_of_the_command_as_it_is_called(capsys: pytest.CaptureFixtur
     assert shown.startswith("usage: iotgw devices ")
     assert "--json" in shown
     assert "--settings" not in shown
+
+
+def test_whoever_has_seen_enough_hears_of_no_fault(database_url: str) -> None:
+    seen, shown = os.pipe()
+    os.close(seen)
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "store.settings", "IOTGW_DATABASE_URL": database_url}
+    line = [sys.executable, "-m", "django", "devices", "--json"]
+    ended = subprocess.run(line, env=environment, stdout=shown, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(shown)
+    assert (ended.returncode, ended.stderr) == (128 + SIGPIPE, "")
 
 
 def test_devices_lists_devices_and_how_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
