@@ -6,10 +6,10 @@ PROTOCOLS := jt808 gt06 teltonika gb32960 modbus native
 SOURCES := iotgw protocols tasks store settings bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-kill fuzz bench kills soak docs lint format lock clean
+.PHONY: help run demo test test-kill fuzz bench kills command-kills soak docs lint format lock clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/iotgw: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "iotgw needs Python 3.11 or newer: set PYTHON=...")'
@@ -50,6 +50,9 @@ bench: $(VENV)/dev ## how fast: bodies, rows, the reactor and the gateway beside
 
 kills: $(VENV)/dev ## half an hour: each part killed twenty times under load, on each broker and database; is anything lost
 	$(BIN)/python -m bench.kills
+
+command-kills: $(VENV)/dev ## half an hour: each part killed five times while devices are told what to do; is a command lost or done twice
+	$(BIN)/python -m bench.commandkills
 
 soak: $(VENV)/dev ## an hour: links that come and go, then full load without a worker; does anything grow, is anything lost
 	$(BIN)/python -m bench.soak --plot docs/soak.svg

@@ -101,8 +101,13 @@ def acked_bytes(ledger: Path) -> int:
     return ledger.stat().st_size if ledger.exists() else 0
 
 
-def strike(stack: Stack, fleet: Child, ledger: Path, part: str, least: int) -> float:
-    """Kill the part once, and wait until all is stored; the longest time without an ack."""
+def strike(stack: Stack, fleet: Child, ledger: Path, part: str, rate: float, advance: Callable[[], None]) -> float:
+    """Kill the part once, and wait until all is stored; the longest time without an ack.
+
+    The fleet makes ``rate`` reports a second.
+    """
+    # An ack is a line of about 100 bytes in the ledger, and a round is what the fleet has acked in about a second.
+    least = int(100 * rate)
     goal = acked_bytes(ledger) + least
     fleet.wait_until(
         lambda: acked_bytes(ledger) >= goal and not stack.spool_bytes(), f"acks before {part} is killed", STORED_SECONDS
@@ -114,7 +119,21 @@ def strike(stack: Stack, fleet: Child, ledger: Path, part: str, least: int) -> f
         fleet.wait_until(
             lambda: acked_bytes(ledger) >= goal and not stack.spool_bytes(), f"acks after {part} was killed", STORED_SECONDS
         )
+    advance()
     return silences.longest
+
+
+def settle(fleet: Child) -> None:
+    """Have the devices report no more, and all that they have reported acked."""
+    fleet.process.send_signal(signal.SIGINT)
+    wait_until(lambda: fleet.process.poll() is not None, "the devices have all their acks", STORED_SECONDS + 60)
+    assert fleet.process.returncode == 0, fleet.output()[-2000:]
+
+
+def chosen(only: str | None) -> list[tuple[Surroundings, list[str]]]:
+    """Where something is killed, and what: one part alone if it is named."""
+    found = [(around, [part for part in around.killed if only in (None, part)]) for around in SURROUNDINGS]
+    return [(around, parts) for around, parts in found if parts]
 
 
 def row(stack: Stack, part: str, arguments: argparse.Namespace, advance: Callable[[], None]) -> tuple[list[str], bool]:
@@ -124,15 +143,9 @@ def row(stack: Stack, part: str, arguments: argparse.Namespace, advance: Callabl
     plan = {"devices": arguments.devices, "first_device": first, "interval": arguments.interval, "duration": 86_400, "settle": 120}
     fleet = Child(simulated(stack.gateways[0].port, ledger, **plan), stack.folder / "simulate.log", stack.environment)
     try:
-        # An ack is a line of about 100 bytes in the ledger, and a round is what the fleet has acked in about a second.
-        least = int(100 * arguments.devices / arguments.interval)
-        silences = []
-        for _ in range(arguments.rounds):
-            silences.append(strike(stack, fleet, ledger, part, least))
-            advance()
-        fleet.process.send_signal(signal.SIGINT)
-        wait_until(lambda: fleet.process.poll() is not None, "the devices have all their acks", STORED_SECONDS + 60)
-        assert fleet.process.returncode == 0, fleet.output()[-2000:]
+        rate = arguments.devices / arguments.interval
+        silences = [strike(stack, fleet, ledger, part, rate, advance) for _ in range(arguments.rounds)]
+        settle(fleet)
     finally:
         fleet.kill()
     wait_until(lambda: not stack.spool_bytes(), "what was acked from the spool is stored", STORED_SECONDS)
@@ -148,7 +161,7 @@ def main() -> None:
     parser.add_argument("--interval", type=float, default=0.5, help="seconds between a device's reports")
     parser.add_argument("--only", choices=list(KILLS), help="kill this part alone")
     arguments = parser.parse_args()
-    chosen = [(around, [part for part in around.killed if arguments.only in (None, part)]) for around in SURROUNDINGS]
+    rows = chosen(arguments.only)
     rate = arguments.devices / arguments.interval
     table = Table(
         *("broker, database", "killed", "times", "no ack for s, p50 / longest", "verify"),
@@ -156,10 +169,8 @@ def main() -> None:
     )
     is_whole = True
     with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=sum(len(parts) for _, parts in chosen) * arguments.rounds)
-        for around, parts in chosen:
-            if not parts:
-                continue
+        task = progress.add_task("", total=sum(len(parts) for _, parts in rows) * arguments.rounds)
+        for around, parts in rows:
             with Stack(worker_processes=2, has_rabbitmq=around.has_rabbitmq, has_postgresql=around.has_postgresql) as stack:
                 for part in parts:
                     progress.update(task, description=f"{around}: {part}")

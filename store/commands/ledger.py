@@ -103,7 +103,7 @@ def sending(gateway: str, going: Sequence[Going], token: str, names_of: NamesOf,
         moves, granted = _Moves(now), set()
         for one in sorted(going, key=lambda one: one.command):
             row = rows.pop(one.command, None)
-            if row is not None and _may_leave(row, turns, moves, now):
+            if row is not None and _may_leave(row, one.sequence, turns, moves, now):
                 answer_by = now + timedelta(seconds=row.answer_seconds)
                 fields = {
                     "tries": row.tries + 1, "sent_at": now, "gateway": gateway, "sequence": one.sequence,
@@ -111,7 +111,7 @@ def sending(gateway: str, going: Sequence[Going], token: str, names_of: NamesOf,
                 }  # fmt: skip
                 said = {"gateway": gateway, "kind": row.name, "data": one.data[:LONGEST_KEPT], "token": token}
                 if moves.move(row, State.SENT, Cause.SENT, said, **fields):
-                    turns.take(row)
+                    turns.take(row, one.sequence)
                     granted.add(row.id)
         moves.commit()
     return [one.command in granted or one.command in before for one in going], moves.moved
@@ -151,7 +151,9 @@ def settle(heard: Sequence[Heard], now: datetime) -> list[int]:
     # Of those under way first; one that is to be done again may have been done the first time.
     rows = sorted(open, key=lambda row: row.state != State.SENT)
     for one in heard:
-        row = next((row for row in rows if row.is_open and _is_meant(row, one)), None)
+        meant = [row for row in rows if row.is_open and _is_meant(row, one)]
+        # One in pieces has no number, and any answer of its kind may be to it; but not one that names another.
+        row = next((row for row in meant if row.sequence == one.answer.sequence), meant[0] if meant else None)
         if row is None:
             _note_late(one, moves)
             continue
@@ -291,32 +293,44 @@ class _Turns:
 
     def __init__(self, devices: Sequence[int], names_of: NamesOf) -> None:
         self._names_of = names_of
-        sent = Command.objects.filter(device_id__in=devices, state=State.SENT, delivery=None)
-        self._taken = set(sent.values_list("device_id", "kind"))
+        told = Command.objects.filter(device_id__in=devices, state__in=Command.OPEN, sent_at__isnull=False, delivery=None)
+        rows = list(told.values_list("id", "state", "device_id", "kind", "sequence"))
+        self._taken = {(device, kind) for _, state, device, kind, _ in rows if state == State.SENT}
         self._busy = {device for device, _ in self._taken}
+        self._numbers = {(device, kind, number): id for id, _, device, kind, number in rows if number is not None}
+        self._halted: set[int] = set()
+        """Devices whose next command has to wait, and those behind it with it."""
 
-    def is_free(self, row: Command) -> bool:
-        """Whether an answer to it could not be taken for one to another command."""
+    def is_free(self, row: Command, sequence: int | None) -> bool:
+        """Whether an answer to it could not be taken for one to another command.
+
+        Links number anew. What leaves under a number of one that may be answered yet, from a link before, is asked for again by
+        its gateway under the next number.
+        """
         match self._names_of(row.device.protocol):
             case AnswersName.SEQUENCE:
-                return True
+                if sequence is not None and self._numbers.get((row.device_id, row.kind, sequence), row.id) != row.id:
+                    self._halted.add(row.device_id)
+                return row.device_id not in self._halted
             case AnswersName.KIND:
                 return (row.device_id, row.kind) not in self._taken
         return row.device_id not in self._busy
 
-    def take(self, row: Command) -> None:
+    def take(self, row: Command, sequence: int | None) -> None:
+        if sequence is not None:
+            self._numbers[row.device_id, row.kind, sequence] = row.id
         self._taken.add((row.device_id, row.kind))
         self._busy.add(row.device_id)
 
 
-def _may_leave(row: Command, turns: _Turns, moves: _Moves, now: datetime) -> bool:
+def _may_leave(row: Command, sequence: int | None, turns: _Turns, moves: _Moves, now: datetime) -> bool:
     if row.expires_at <= now:
         if row.sent_at is None:
             moves.end(row, State.EXPIRED, Cause.EXPIRED)
         else:
             moves.end(row, State.FAILED, Cause.NO_ANSWER, reason=NO_ANSWER)
         return False
-    if row.not_before > now or row.delivery_id is not None or not turns.is_free(row):
+    if row.not_before > now or row.delivery_id is not None or not turns.is_free(row, sequence):
         return False
     fault = read_condition(row.condition).fault(row.device_id, now) if row.condition else ""
     if fault:

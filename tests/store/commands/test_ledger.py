@@ -131,6 +131,27 @@ def test_of_two_that_cannot_be_told_apart_one_leaves_when_two_gateways_ask_at_on
         assert sorted(told) == [[False], [True]]
 
 
+def test_a_number_of_one_that_may_be_answered_yet_is_nobody_else_s() -> None:
+    lost, one, two, other = asked(), asked(), asked("limit"), asked("ask")
+    assert granted(lost, sequence=7) == [True]
+    assert granted(other, sequence=7) == [True], "answers tell kinds apart"
+    going = [ledger.Going(one.id, 7, b"frame"), ledger.Going(two.id, 8, b"frame")]
+    assert ledger.sending("gw", going, "", names_of, now()) == ([False, False], []), "what is behind it does not pass it"
+    assert granted(one, sequence=8) == [True]
+    assert say(answer(one, sequence=8)) == [one.id]
+    assert states() == ["sent", "acknowledged", "queued", "sent"]
+    say(answer(lost, sequence=7))
+    assert granted(asked(), sequence=7) == [True], "it has its end"
+
+
+def test_what_is_done_again_may_have_its_number_again_and_keeps_it_from_others() -> None:
+    command = sent("ask")
+    other = asked("ask")
+    assert late(command, now() + seconds(31)) == ["queued", "queued"]
+    assert granted(other, sequence=command.id) == [False]
+    assert granted(command, sequence=command.id) == [True]
+
+
 def test_it_is_cancelled_until_it_is_sent() -> None:
     queued, gone = asked(), sent()
     assert ledger.cancel(Q(id__in=[queued.id, gone.id]), now(), Actor("boss")) == [queued]

@@ -14,7 +14,7 @@ from store.commands import ledger
 from store.commands.ledger import LATE
 from store.models import Command, CommandStep, Report
 from tests.records import anybody, incoming, report
-from tests.store.commands.made import LOCK, answer, asked, causes, granted, now, say, seconds, sent, states
+from tests.store.commands.made import LOCK, answer, asked, causes, granted, names_of, now, say, seconds, sent, states
 
 pytestmark = pytest.mark.usefixtures("database_url")
 DONE, FAILED, ACCEPTED = AnswerStatus.DONE, AnswerStatus.FAILED, AnswerStatus.ACCEPTED
@@ -56,6 +56,14 @@ def test_an_answer_without_a_number_is_to_the_oldest_of_its_kind() -> None:
     assert say(unnumbered) == []
     assert say(Answer((77,), DONE, ask.id)) == []
     assert states() == ["sent", "acknowledged", "acknowledged"]
+
+
+def test_an_answer_that_names_one_is_not_to_an_older_one_that_has_no_number() -> None:
+    in_pieces, one = asked(), asked()
+    going = [ledger.Going(in_pieces.id, None, b"frames"), ledger.Going(one.id, 5, b"frame")]
+    assert ledger.sending("gw", going, "", names_of, now())[0] == [True, True]
+    assert say(answer(one, sequence=5)) == [one.id]
+    assert say(answer(in_pieces, sequence=4)) == [in_pieces.id]
 
 
 def test_a_report_that_comes_twice_answers_once() -> None:
