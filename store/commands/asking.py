@@ -13,13 +13,14 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.db.models import Count
 
 from protocols.command import CommandKind, Effect
 from protocols.commandtable import FILE, FILE_KIND, Built, carries_files, kinds_of
 from protocols.protocol import DeviceProtocol
 from store import audit, deliveries, queries
 from store.audit import Actor, Change
-from store.commands.bodies import build, newest_head
+from store.commands.bodies import build, newest_head, newest_heads
 from store.commands.conditions import ConditionError, read_condition
 from store.commands.errors import (
     AskError,
@@ -123,7 +124,7 @@ def ask(request: Request, terms: Terms, actor: Actor, permitted: frozenset[str],
             return before
         _check_device(device, request)
         _check_room(device, terms, now)
-        command = _command(device, wish, now)
+        command = _command(device, wish, newest_head(device.id), now)
         command.save()
         CommandStep.objects.bulk_create([step(command, Cause.ASKED, now)])
         audit.record(actor, [_asked(command)])
@@ -151,12 +152,14 @@ def ask_in_run(
     refused: list[tuple[Device, AskError]] = []
     wish = _wish(request, terms, actor, permitted)
     with transaction.atomic():
-        for device in _locked(devices):
+        locked = _locked(devices)
+        heads, open = newest_heads(devices), _open(devices)
+        for device in locked:
             leaves_at = run.created_at + timedelta(seconds=(first + len(made)) / run.pace)
             try:
                 _check_device(device, request)
-                _check_open(device)
-                made.append(_command(device, wish, run.created_at, leaves_at, run))
+                _check_open(device, open.get(device.id, 0))
+                made.append(_command(device, wish, heads[device.id], run.created_at, leaves_at, run))
             except (NotPermittedError, ConfirmationNeededError):
                 raise
             except AskError as error:
@@ -235,25 +238,31 @@ def _check_device(device: Device, request: Request) -> None:
 
 def _check_room(device: Device, terms: Terms, now: datetime) -> None:
     """Raises: TooManyError"""
-    _check_open(device)
+    _check_open(device, _open([device.id]).get(device.id, 0))
     newest = Command.objects.filter(device=device).order_by("-id").values_list("created_at", flat=True)
     nth = newest[terms.commands_a_minute - 1 : terms.commands_a_minute].first()
     if nth is not None and nth > now - RATE_WINDOW:
         raise TooManyError(f"{device} was told {terms.commands_a_minute} commands within a minute (commands_per_minute): wait")
 
 
-def _check_open(device: Device) -> None:
+def _open(devices: Sequence[int]) -> dict[int, int]:
+    """How many commands have not ended, of each device that has such."""
+    found = Command.objects.filter(device_id__in=devices, state__in=Command.OPEN).order_by()
+    return dict(found.values_list("device_id").annotate(Count("id")))
+
+
+def _check_open(device: Device, open: int) -> None:
     """Raises: TooManyError"""
-    if Command.objects.filter(device=device, state__in=Command.OPEN).count() >= MOST_OPEN:
+    if open >= MOST_OPEN:
         raise TooManyError(f"{device} has {MOST_OPEN} commands that have not ended: wait, or cancel some")
 
 
 def _command(
-    device: Device, wish: _Wish, now: datetime, leaves_at: datetime | None = None, run: CommandRun | None = None
+    device: Device, wish: _Wish, head: bytes, now: datetime, leaves_at: datetime | None = None, run: CommandRun | None = None
 ) -> Command:
     """Raises: AskError"""
     request, leaves_at = wish.request, leaves_at or now
-    built = _built(device, wish)
+    built = _built(device, wish, head)
     rule, delivery = built.rule, None
     lifetime = _lifetime(rule.effect) if request.expires_in is None else timedelta(seconds=request.expires_in)
     if built.kind == NO_MESSAGE:
@@ -281,7 +290,7 @@ def _command(
     )
 
 
-def _built(device: Device, wish: _Wish) -> Built:
+def _built(device: Device, wish: _Wish, head: bytes) -> Built:
     """The command as it would be sent now, with its rule.
 
     Raises: AskError
@@ -290,7 +299,6 @@ def _built(device: Device, wish: _Wish) -> Built:
     protocol = wish.terms.protocols.get(device.protocol)
     if protocol is None:
         raise UnknownCommandError(f"there is no protocol {device.protocol} here, so that nobody knows its commands")
-    head = newest_head(device.id)
     try:
         is_file = name == FILE and carries_files(protocol)
         built = Built(NO_MESSAGE, b"", FILE_KIND.rule) if is_file else build(protocol, device, name, wish.fields, head)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from django.db.models import OuterRef, Subquery
 
 from protocols import commandtable
 from protocols.commandtable import Built
@@ -27,5 +29,11 @@ def build(protocol: DeviceProtocol, device: Device, name: str, fields: Mapping[s
 
 def newest_head(device: int) -> bytes:
     """What the device's newest report came with; empty for one that has none."""
-    head = Report.objects.filter(device_id=device).order_by("-time", "-id").values_list("head", flat=True).first()
-    return bytes(head or b"")
+    return newest_heads([device]).get(device, b"")
+
+
+def newest_heads(devices: Sequence[int]) -> dict[int, bytes]:
+    """The same of many, as far as there are such devices."""
+    newest = Report.objects.filter(device_id=OuterRef("id")).order_by("-time", "-id").values("head")[:1]
+    found = Device.objects.filter(id__in=devices).values_list("id", Subquery(newest))
+    return {device: bytes(head or b"") for device, head in found}

@@ -26,6 +26,7 @@ from django.db.models.functions import Least
 from protocols.command import Answer, AnswersName, AnswerStatus
 from store import audit, deliveries
 from store.audit import Actor, Change
+from store.commands import writing
 from store.commands.conditions import read_condition
 from store.json_text import plain_text
 from store.models import NAME_LENGTH, Command, CommandStep, Delivery, Device
@@ -100,7 +101,7 @@ def sending(gateway: str, going: Sequence[Going], token: str, names_of: NamesOf,
         before = _done_by(token, ids, Cause.SENT)
         rows = {row.id: row for row in _locked(Q(id__in=ids), State.QUEUED).select_related("device")}
         turns = _Turns(devices, names_of)
-        moves, granted = _Moves(now), set()
+        moves = _Moves(now)
         for one in sorted(going, key=lambda one: one.command):
             row = rows.pop(one.command, None)
             if row is not None and _may_leave(row, one.sequence, turns, moves, now):
@@ -110,11 +111,10 @@ def sending(gateway: str, going: Sequence[Going], token: str, names_of: NamesOf,
                     "answer_by": answer_by, "due_at": answer_by,
                 }  # fmt: skip
                 said = {"gateway": gateway, "kind": row.name, "data": one.data[:LONGEST_KEPT], "token": token}
-                if moves.move(row, State.SENT, Cause.SENT, said, **fields):
-                    turns.take(row, one.sequence)
-                    granted.add(row.id)
+                moves.move(row, State.SENT, Cause.SENT, said, **fields)
+                turns.take(row, one.sequence)
         moves.commit()
-    return [one.command in granted or one.command in before for one in going], moves.moved
+    return [one.command in moves.sent or one.command in before for one in going], moves.moved
 
 
 def unsent(gateway: str, faults: Mapping[int, str], token: str, now: datetime) -> list[int]:
@@ -240,52 +240,60 @@ def step(command: Command, cause: Cause, now: datetime, said: Mapping[str, Any] 
 
 def seen(commands: Iterable[Command], now: datetime) -> None:
     """Gateways and who waits have been told of these, as they were read. What has changed since is due still."""
-    alike: dict[tuple[str, datetime | None, bool], list[int]] = defaultdict(list)
-    for row in commands:
-        alike[row.state, row.due_at, row.delivery_id is not None].append(row.id)
-    for (state, due_at, is_file), ids in alike.items():
-        # Of a file nobody is told before it is too late.
-        again: Any = F("expires_at") if is_file else Least(Value(now + AGAIN), F("expires_at"))
-        next_look: Any = {State.QUEUED: again, State.SENT: F("answer_by")}.get(State(state))
-        with transaction.atomic():
-            # In the order in which others lock them.
-            rows = _locked(Q(id__in=ids, due_at=due_at), State(state)).values_list("id", flat=True)
-            Command.objects.filter(id__in=list(rows)).update(due_at=next_look)
+    read = {row.id: (row.state, row.due_at) for row in commands}
+    alike: dict[tuple[str, bool], list[int]] = defaultdict(list)
+    with transaction.atomic():
+        found = _locked(Q(id__in=list(read)), *State)
+        for id, state, due_at, delivery in found.values_list("id", "state", "due_at", "delivery_id"):
+            if read[id] == (state, due_at):
+                alike[state, delivery is not None].append(id)
+        for (state, is_file), ids in alike.items():
+            # Of a file nobody is told before it is too late.
+            again: Any = F("expires_at") if is_file else Least(Value(now + AGAIN), F("expires_at"))
+            next_look: Any = {State.QUEUED: again, State.SENT: F("answer_by")}.get(State(state))
+            Command.objects.filter(id__in=ids).update(due_at=next_look)
 
 
 class _Moves:
-    """The moves of one transaction."""
+    """The moves of one transaction, of rows that it has locked. They are written when it is about to commit, all at once."""
 
     def __init__(self, now: datetime) -> None:
         self.moved: list[int] = []
         """Whoever looks has something to be told."""
+        self.sent: set[int] = set()
         self.now = now
+        self._rows: dict[int, Command] = {}
+        self._before: dict[int, str] = {}
+        """The state in which a row was read."""
         self._steps: list[CommandStep] = []
-        self._withdrawn: list[int] = []
-        """Deliveries that are wanted no more, if they have not ended."""
 
-    def move(self, row: Command, to: State, cause: Cause, said: Mapping[str, Any] | None = None, **fields: Any) -> bool:
-        """Whether it was still where it was read to be."""
-        if not Command.objects.filter(id=row.id, state=row.state).update(state=to, **fields):
-            return False
-        if to != State.SENT:
-            self.moved.append(row.id)
+    def move(self, row: Command, to: State, cause: Cause, said: Mapping[str, Any] | None = None, **fields: Any) -> None:
+        self._rows[row.id] = row
+        self._before.setdefault(row.id, row.state)
         for name, value in {"state": to, **fields}.items():
             setattr(row, name, value)
-        self._steps.append(step(row, cause, self.now, said))
-        return True
+        self.note(row, cause, said)
 
     def end(self, row: Command, to: State, cause: Cause, said: Mapping[str, Any] | None = None, reason: str = "") -> None:
-        if self.move(row, to, cause, said, reason=reason, ended_at=self.now, due_at=self.now) and row.delivery_id is not None:
-            self._withdrawn.append(row.delivery_id)
+        self.move(row, to, cause, said, reason=reason, ended_at=self.now, due_at=self.now)
 
-    def note(self, row: Command, cause: Cause, said: Mapping[str, Any]) -> None:
+    def note(self, row: Command, cause: Cause, said: Mapping[str, Any] | None) -> None:
         self._steps.append(step(row, cause, self.now, said))
 
     def commit(self) -> None:
-        CommandStep.objects.bulk_create(self._steps, batch_size=500)
-        if self._withdrawn:
-            deliveries.withdraw(self._withdrawn, self.now)
+        """Of what was not where it was read to be nothing is written, not even the steps."""
+        by_state: dict[str, list[Command]] = defaultdict(list)
+        for id, state in self._before.items():
+            by_state[state].append(self._rows[id])
+        written = writing.write(by_state)
+        rows = [row for id, row in self._rows.items() if id in written]
+        self.sent = {row.id for row in rows if row.state == State.SENT}
+        self.moved = [row.id for row in rows if row.state != State.SENT]
+        steps = [step for step in self._steps if step.command_id in written or step.command_id not in self._rows]
+        CommandStep.objects.bulk_create(steps, batch_size=500)
+        # Deliveries that are wanted no more, if they have not ended.
+        if withdrawn := [row.delivery_id for row in rows if row.delivery_id is not None and not row.is_open]:
+            deliveries.withdraw(withdrawn, self.now)
 
 
 class _Turns:
