@@ -1,6 +1,6 @@
 """Somebody who asks for commands all the time, whatever is killed meanwhile, and at the end tells what has become of each.
 
-python -m bench.commandasking --told told.jsonl [--rate 40] [--devices 40] [--first-device 0] [--expires 20] [--answer 10]
+python -m bench.commandasking --told told.jsonl [--rate 20] [--devices 40] [--first-device 0] [--expires 20] [--answer 10]
 
 Each command has a number of its own, which is its key and stands in its text: the device that carries it out shows which it was.
 One that could not be asked for because the database is away is asked for again under its number. SIGTERM: ask for no more, wait
@@ -136,7 +136,7 @@ def insist(do: Callable[[], Any]) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--told", type=Path, required=True)
-    parser.add_argument("--rate", type=float, default=40.0, help="commands a second")
+    parser.add_argument("--rate", type=float, default=20.0, help="commands a second")
     parser.add_argument("--devices", type=int, default=40)
     parser.add_argument("--first-device", type=int, default=0)
     parser.add_argument("--expires", type=float, default=20.0, help="seconds")

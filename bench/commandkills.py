@@ -1,6 +1,6 @@
 """Parts killed while devices are told what to do, over and over: is each command carried out once, and known to have been?
 
-python -m bench.commandkills [--kills 5] [--rate 40] [--devices 40] [--only gateway] [--around "Redis, SQLite"]
+python -m bench.commandkills [--kills 5] [--rate 20] [--devices 40] [--only gateway] [--around "Redis, SQLite"]
 
 Each row of the table is a fleet of simulated devices (:mod:`bench.commandfleet`) of which somebody wants something all the time
 (:mod:`bench.commandasking`) while one part is killed with SIGKILL, at any moment, and started again. When all commands have come to
@@ -25,8 +25,8 @@ from bench.kills import KILLS, chosen, settle, strike
 from bench.stack import Stack
 from tests.processes import Child, wait_until
 
-INTERVAL_SECONDS = 1.0
-"""Between a device's reports."""
+INTERVAL_SECONDS = 4.0
+"""Between a device's reports, which only show that what was killed works again."""
 WAIT_SECONDS = 150
 """For commands to end, behind the last that was asked for. What is under way then is lost."""
 STOP_SECONDS = 60.0
@@ -80,7 +80,7 @@ def _cells(verdict: Verdict) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=5, help="of each part")
-    parser.add_argument("--rate", type=float, default=40.0, help="commands a second")
+    parser.add_argument("--rate", type=float, default=20.0, help="commands a second")
     parser.add_argument("--devices", type=int, default=40)
     parser.add_argument("--only", choices=list(KILLS), help="kill this part alone")
     parser.add_argument("--around", help='with this broker and database alone: "Redis, SQLite"')
