@@ -54,6 +54,8 @@ class Phase(NamedTuple):
     processor: dict[str, float]
     """Seconds by part."""
     states: dict[str, int]
+    repeated: int
+    """How often one was sent again, since no answer was heard in time: a fault here, where devices answer at once."""
 
 
 class Fleet:
@@ -138,18 +140,19 @@ class Bench:
         return self._phase(newest, processor)
 
     def _phase(self, newest: int, processor: dict[str, float]) -> Phase:
-        question = "SELECT created_at, sent_at, ended_at, state FROM store_command WHERE id > %s ORDER BY created_at, id"
+        question = "SELECT created_at, sent_at, ended_at, state, tries FROM store_command WHERE id > %s ORDER BY created_at, id"
         with psycopg.connect(self._stack.environment["IOTGW_DATABASE_URL"]) as connection:
             rows = connection.execute(question, (newest,)).fetchall()
         states: dict[str, int] = {}
-        for *_, state in rows:
+        for *_, state, _ in rows:
             states[state] = states.get(state, 0) + 1
         self.asked += len(rows)
         self.acknowledged += states.get("acknowledged", 0)
-        to_sent = [(sent - created).total_seconds() for created, sent, _, _ in rows if sent is not None]
-        to_end = [(ended - created).total_seconds() for created, _, ended, _ in rows]
-        last = max(ended for _, _, ended, _ in rows)
-        return Phase((last - rows[0][0]).total_seconds(), to_sent, to_end, processor, states)
+        to_sent = [(sent - created).total_seconds() for created, sent, *_ in rows if sent is not None]
+        to_end = [(ended - created).total_seconds() for created, _, ended, *_ in rows]
+        repeated = sum(max(0, tries - 1) for *_, tries in rows)
+        last = max(ended for _, _, ended, *_ in rows)
+        return Phase((last - rows[0][0]).total_seconds(), to_sent, to_end, processor, states, repeated)
 
     def _one(self, statement: str, *values: object) -> int:
         with psycopg.connect(self._stack.environment["IOTGW_DATABASE_URL"]) as connection:
@@ -217,7 +220,7 @@ def main() -> None:
     print(f"the same sum before {before}, beside the idle stack {between}, after {noise()}")
     print(f"{bench.asked:,} asked for, {bench.acknowledged:,} acknowledged; {done:,} done by devices, {twice:,} of them twice")
     for name, phase in phases.items():
-        print(f"{name}: {', '.join(f'{state} {count:,}' for state, count in phase.states.items())}")
+        print(f"{name}: {', '.join(f'{state} {count:,}' for state, count in phase.states.items())}; {phase.repeated:,} sent again")
     sys.exit(bool(twice) or not bench.asked == bench.acknowledged == done)
 
 

@@ -47,6 +47,8 @@ LONGEST_KEPT = 1 << 16
 NO_ANSWER, CONDITION, REFUSED = "no_answer", "condition", "refused"
 """Reasons of ours why a command has failed; the last where the device gives none."""
 State = Command.State
+_Content = tuple[int, int | None, str, bytes]
+"""Of an answer: its device, the number by which it names a command, its kind and its body."""
 NamesOf = Callable[[str], AnswersName]
 """By what a protocol's answers tell which command they are to."""
 
@@ -145,7 +147,8 @@ def settle(heard: Sequence[Heard], now: datetime) -> list[int]:
     given up. Of what is not new a number has to say to which command it is, and that nothing has come of it yet.
     """
     moves = _Moves(now)
-    heard = [one for one in heard if one.is_new or _is_news(one, now)]
+    known = _known([one for one in heard if not one.is_new], now)
+    heard = [one for one in heard if one.is_new or (one.answer.sequence is not None and _content(one) not in known)]
     told = Q(device_id__in={one.device for one in heard}, sent_at__isnull=False, delivery=None)
     open = _locked(told, *Command.OPEN)
     # Of those under way first; one that is to be done again may have been done the first time.
@@ -354,12 +357,24 @@ def _is_meant(row: Command, one: Heard) -> bool:
     return one.received_at > row.sent_at - CLOCKS_DIFFER and (not is_numbered or answer.sequence == row.sequence)
 
 
-def _is_news(one: Heard, now: datetime) -> bool:
-    """Whether nothing has come of this answer, though its report is stored."""
-    if one.answer.sequence is None:
-        return False
-    told = CommandStep.objects.filter(kind=one.kind, data=one.body[:LONGEST_KEPT], at__gt=now - LATE)
-    return not told.filter(command__device_id=one.device, command__sequence=one.answer.sequence).exists()
+def _known(stored: Sequence[Heard], now: datetime) -> set[_Content]:
+    """Of answers whose reports are stored, those of which something has come already.
+
+    After a slow moment there are whole batches of them: gateways send again what they have no receipt for.
+    """
+    contents = [_content(one) for one in stored if one.answer.sequence is not None]
+    known: set[_Content] = set()
+    for start in range(0, len(contents), 500):
+        devices, sequences, kinds, data = (list(set(column)) for column in zip(*contents[start : start + 500], strict=True))
+        of_these = CommandStep.objects.filter(command__device_id__in=devices, command__sequence__in=sequences)
+        steps = of_these.filter(kind__in=kinds, data__in=data, at__gt=now - LATE)
+        names = ("command__device_id", "command__sequence", "kind", "data")
+        known |= {(device, sequence, kind, bytes(body)) for device, sequence, kind, body in steps.values_list(*names)}
+    return known
+
+
+def _content(one: Heard) -> _Content:
+    return one.device, one.answer.sequence, one.kind, one.body[:LONGEST_KEPT]
 
 
 def _note_late(one: Heard, moves: _Moves) -> None:

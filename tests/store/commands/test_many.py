@@ -31,9 +31,9 @@ def commands(count: int) -> list[Command]:
     return [asked("ask", identity=f"{number}", at=now() - seconds(number)) for number in range(count)]
 
 
-def done(*sent: Command) -> list[int]:
+def done(*sent: Command, is_new: bool = True) -> list[int]:
     with transaction.atomic():
-        return ledger.settle([Heard(one.device_id, answer(one), now(), "answer", b"done") for one in sent], now())
+        return ledger.settle([Heard(one.device_id, answer(one), now(), "answer", b"done", is_new) for one in sent], now())
 
 
 def test_moves_of_many_take_as_many_statements_as_those_of_one() -> None:
@@ -43,6 +43,15 @@ def test_moves_of_many_take_as_many_statements_as_those_of_one() -> None:
     assert statements(lambda: granted(*four)) - statements(lambda: granted(*one)) == extra
     assert statements(lambda: done(*four)) - statements(lambda: done(*one)) == extra
     assert states() == ["acknowledged"] * 5
+    assert all(causes(command) == ["asked", "sent", "answered"] for command in one + four)
+
+
+def test_copies_of_many_answers_take_as_many_statements_as_one_and_change_nothing() -> None:
+    one, four = commands(1), commands(4)
+    granted(*one, *four)
+    done(*one, *four[:3])
+    assert statements(lambda: done(*one, is_new=False)) == statements(lambda: done(*four[:3], is_new=False))
+    assert done(*one, *four, is_new=False) == [four[3].id], "of which nothing had come"
     assert all(causes(command) == ["asked", "sent", "answered"] for command in one + four)
 
 
