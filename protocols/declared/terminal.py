@@ -160,7 +160,9 @@ class DeclaredTerminal:
             (layout,) = self._protocol.messages[kind].layouts.values()
             told = good_answer(layout, row.id, opened.fields.get("sequence", 0))
             events.append(Send(self._say(kind, sequence, told)))
-        self.executed.add(row.id, opened.fields.get("sequence", 0), opened.body)
+        if row.command is not None:
+            # And no ack.
+            self.executed.add(row.id, opened.fields.get("sequence", 0), opened.body)
         return events
 
     def _make(self, kind: int) -> Made:
