@@ -15,6 +15,7 @@ when it takes no more, nothing is read from devices.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Protocol
@@ -86,7 +87,9 @@ class Batches:
         self._is_blocked = self._is_broker_away = False
         self._backlog: Backlog | None = None
         self._drained: list[Deferred[None]] = []
-        self._check = LoopingCall(self._publish_due)
+        self.heard_until = 0.0
+        """What came up to then is stored, or refused; as it was seen a second ago. Units: seconds since 1970 UTC."""
+        self._check = LoopingCall(self._look)
         self._check.clock = clock
 
     def start(self) -> None:
@@ -252,6 +255,14 @@ class Batches:
         batch.attempts -= 1
         batch.due = self._clock.seconds() + PUBLISH_RETRY_SECONDS
         self._block()
+
+    def _look(self) -> None:
+        self._publish_due()
+        oldest = next((batch.entries[0] for batch in self._in_flight.values() if batch.entries), None)
+        if oldest is not None:
+            self.heard_until = oldest.payload.received_ms / 1000
+        elif not (self._backlog or self._collecting):
+            self.heard_until = time.time()
 
     def _publish_due(self) -> None:
         now = self._clock.seconds()

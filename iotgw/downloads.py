@@ -13,6 +13,7 @@ the last seconds of progress.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -214,8 +215,7 @@ class Downloads:
 
     def _note(self, delivery: int, *, sent: int = 0, fault: str = "", is_urgent: bool = False) -> None:
         """Have something written down with the next note; soon, if others act by it."""
-        known = self._notes.get(delivery, DeliveryNote(delivery, 0))
-        self._notes[delivery] = DeliveryNote(delivery, max(known.sent, sent), fault or known.fault)
+        self._keep(DeliveryNote(delivery, sent, time.time_ns() // 1_000_000, fault))
         self._write_within(SOON_SECONDS if fault or is_urgent else NOTE_SECONDS)
 
     def _write_within(self, seconds: float) -> None:
@@ -238,9 +238,12 @@ class Downloads:
         if self._depot is None:
             return
         for note in notes:
-            known = self._notes.get(note.delivery, note)
-            self._notes[note.delivery] = DeliveryNote(note.delivery, max(known.sent, note.sent), known.fault or note.fault)
+            self._keep(note)
         self._write_within(NOTE_SECONDS)
+
+    def _keep(self, note: DeliveryNote) -> None:
+        known = self._notes.get(note.delivery)
+        self._notes[note.delivery] = note if known is None else known.joined(note)
 
     def _say(self, what: str, failure: Failure) -> None:
         cause = failure.type.__name__ if failure.type else ""

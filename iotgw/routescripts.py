@@ -90,11 +90,14 @@ end
 )
 
 BEAT = """
--- KEYS: this run's, the last run's. ARGV: gateway, run, seconds.
+-- KEYS: this run's, the last run's, up to when all is stored. ARGV: gateway, run, seconds, seconds of the third, and how long ago
+-- that was in milliseconds.
 local was_alive = redis.call('EXISTS', KEYS[1])
 local last = redis.call('GET', KEYS[2])
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[3])
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
+local time = redis.call('TIME')
+redis.call('SET', KEYS[3], string.format('%.0f', time[1] * 1000 + time[2] / 1000 - ARGV[5]), 'EX', ARGV[4])
 return {was_alive, last or ''}
 """
 

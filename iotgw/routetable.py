@@ -4,6 +4,7 @@
       ── change(claims, releases) ─▶ ages of the links ── script ──▶ routes
       ◀── answers ────────────────────┘                               └─ kick ─▶ mailbox of the gateway that lost
                                      every 5 s: "this run is alive" ▶ key that expires after 15 s
+                                     and up to when all is stored ──▶ key that expires after a minute
       ◀── ready: claim all anew ──────┘ after each absence, and now and then
                                      routes of runs that are gone ──▶ removed by one gateway, some hundred at a time
 
@@ -31,7 +32,17 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 from iotgw.routescripts import BEAT, CLAIM, CLAIM_ANSWERS, RELEASE, SWEEP
 from iotgw.statistics import Statistics
-from tasks.contract import ALIVE, LAST_RUN, MAILBOX_EXPIRY_SECONDS, MAILBOX_LENGTH, ROUTES, ROUTES_SWEPT, mailbox
+from tasks.contract import (
+    ALIVE,
+    HEARD,
+    HEARD_SECONDS,
+    LAST_RUN,
+    MAILBOX_EXPIRY_SECONDS,
+    MAILBOX_LENGTH,
+    ROUTES,
+    ROUTES_SWEPT,
+    mailbox,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +100,8 @@ class RouteTable:
         """Told when Redis can be reached and may not know this gateway's sessions."""
         self.on_away: Callable[[], None] = lambda: None
         """Told when Redis cannot be reached; before the changes fail that are on their way."""
+        self.heard_until: Callable[[], float] = lambda: 0.0
+        """Up to when workers have stored all that this gateway has received, asked by the thread. Units: seconds since 1970 UTC."""
         # Without retries within the client: a claim says how old its link is now, not how old it was a try ago.
         self._client = redis.Redis.from_url(
             redis_url,
@@ -173,8 +186,9 @@ class RouteTable:
         self._beat_at = 0.0
 
     def _beat(self) -> None:
-        keys = [ALIVE + self.run, LAST_RUN + self._gateway_id]
-        was_alive, last = self._call(BEAT, keys, self._gateway_id, self.run, ALIVE_SECONDS)
+        keys = [ALIVE + self.run, LAST_RUN + self._gateway_id, HEARD + self._gateway_id]
+        heard_ago_ms = max(int((time.time() - self.heard_until()) * 1000), 0)
+        was_alive, last = self._call(BEAT, keys, self._gateway_id, self.run, ALIVE_SECONDS, HEARD_SECONDS, heard_ago_ms)
         now = self._now()
         self._beat_at = now + BEAT_SECONDS
         # The run before this one may have been there until a moment ago. After our own beat, it is somebody who beats too.

@@ -75,6 +75,7 @@ class GatewayService(Service):
             self._spool = Spool(settings.effective_spool_folder, settings.spool_bytes, reactor, self.gateway.statistics)
             self.gateway.batches.overflow_into(self._spool)
         self._routes = RouteTable(settings.redis_url, settings.gateway_id, uuid4().hex[:12], reactor, self.gateway.statistics)
+        self._routes.heard_until = lambda: self.gateway.batches.heard_until
         self.gateway.routes.keep_in(self._routes)
         self._tap_publisher = TapPublisher(settings.redis_url, settings.gateway_id, reactor)
         self.gateway.taps.publish_with(self._tap_publisher)

@@ -33,8 +33,6 @@ LATER = timedelta(minutes=1)
 """When a device that was busy is asked again."""
 RESULT_WAIT = timedelta(minutes=10)
 """How long the device's word is waited for after all has gone down: it may have to start anew first."""
-OVERTAKEN = timedelta(seconds=5)
-"""How much later than a device's word the note may come that all has gone down: they go by different queues."""
 EARLY = "the device says done, not all has gone down"
 """The reason of a delivery of which that is said. Most often it is of the one before, said once more."""
 MOST_TRIES = 20
@@ -50,7 +48,18 @@ class Noted(NamedTuple):
 
     delivery: int
     sent: int
-    fault: str
+    sent_at: datetime
+    """When it had come so far, by the clock by which messages are received."""
+    fault: str = ""
+
+
+class Said(NamedTuple):
+    """What a device says of a file."""
+
+    device: int
+    """Its row."""
+    result: FileResult
+    received_at: datetime
 
 
 def offer(file: File, devices: Iterable[Device], by: str, now: datetime, actor: Actor) -> list[Delivery]:
@@ -94,19 +103,20 @@ def withdraw(ids: Iterable[int], now: datetime) -> None:
     _end(_locked(ids), Delivery.State.CANCELLED, "", now)
 
 
-def settle(results: Iterable[tuple[int, FileResult]], now: datetime) -> None:
-    """Write down, in the transaction that is open, what devices, by their rows, say of files.
+def settle(said: Iterable[Said], now: datetime) -> None:
+    """Write down, in the transaction that is open, what devices say of files.
 
     Of what a device says of a file the last counts. What is said of a file that is not under way changes nothing.
     """
-    last = {(device, result.file): result for device, result in results}
+    last = {(one.device, one.result.file): one for one in said}
     handed = _handed({device for device, _ in last})
-    meant = [(delivery, result) for told, result in last.items() if (delivery := handed.get(told))]
-    for delivery, result in sorted(meant, key=lambda told: told[0].id):
+    meant = [(delivery, *one[1:]) for told, one in last.items() if (delivery := handed.get(told))]
+    for delivery, result, received_at in sorted(meant, key=lambda told: told[0].id):
         told, reason = _open().filter(id=delivery.id), plain_text(result.reason)[:NAME_LENGTH]
         match result.status:
             case FileStatus.DONE if result.file is None and delivery.sent_bytes < delivery.file.size:
-                told.update(reason=EARLY, touched_at=now)
+                # The note that all has gone down goes by another queue, and may come later.
+                told.update(reason=EARLY, touched_at=received_at)
             case FileStatus.DONE:
                 _end(told, Delivery.State.DONE, "", now, sent_bytes=delivery.file.size)
             case FileStatus.FAILED:
@@ -124,9 +134,14 @@ def note(noted: Iterable[Noted], now: datetime) -> None:
             known, one = _open().filter(id=delivery.id), told[delivery.id]
             if one.fault:
                 _end(known, Delivery.State.FAILED, plain_text(one.fault)[:NAME_LENGTH], now)
-            elif delivery.sent_bytes < one.sent and one.sent >= delivery.file.size and _has_just_said_done(delivery, now):
-                _end(known, Delivery.State.DONE, "", now, sent_bytes=one.sent)
-            elif delivery.sent_bytes < one.sent:
+            elif delivery.sent_bytes >= one.sent:
+                continue
+            elif delivery.reason == EARLY and delivery.touched_at >= one.sent_at:
+                # It was said when so much had gone down: of more there is word to come, of all it is the end.
+                known.update(state=Delivery.State.FETCHING, sent_bytes=one.sent, tries=0)
+                if one.sent >= delivery.file.size:
+                    _end(known, Delivery.State.DONE, "", now)
+            else:
                 known.update(state=Delivery.State.FETCHING, reason="", sent_bytes=one.sent, tries=0, touched_at=now)
 
 
@@ -194,11 +209,6 @@ def _handed(devices: Iterable[int]) -> dict[tuple[int, int | None], Delivery]:
         for file in (None, delivery.file_id):
             by_file.setdefault((delivery.device_id, file), delivery)
     return by_file
-
-
-def _has_just_said_done(delivery: Delivery, now: datetime) -> bool:
-    """Whether its device has, since anything else was heard of it."""
-    return delivery.reason == EARLY and delivery.touched_at > now - OVERTAKEN
 
 
 def _locked(ids: Iterable[int]) -> QuerySet[Delivery]:

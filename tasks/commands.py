@@ -14,9 +14,9 @@ import logging
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn, TypeVar, cast
 
 from celery import Task
 from celery.exceptions import Reject
@@ -26,10 +26,10 @@ from redis import RedisError
 
 from protocols.command import AnswersName
 from store.audit import Actor
-from store.commands import asking, bodies, ledger, lists, turns
+from store.commands import asking, bodies, leaving, ledger, lists, turns
 from store.commands.asking import EFFECTS, Request, Terms
 from store.commands.errors import AskError
-from store.commands.ledger import Going
+from store.commands.leaving import Going
 from store.models import Command
 from tasks.celery import app, protocols, settings
 from tasks.connection import redis
@@ -40,6 +40,7 @@ from tasks.contract import (
     COMMANDS_SWEEP_TASK,
     COMMANDS_WAITING,
     ENDED_FIELD,
+    HEARD,
     NEXT_COMMANDS_TASK,
     REPLY_BYTES,
     ROUTES,
@@ -71,6 +72,7 @@ COMMANDS_A_TIME = 500
 MOST_READY_BYTES = REPLY_BYTES // 2
 """Of bodies in one answer. A device whose command has no place in it is told with the next."""
 SWEEPING = "iotgw:commands-sweeping"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GATEWAY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TYPES: dict[str, Any] = {
     "protocol": str, "identity": str, "name": str, "fields": dict, "condition": str, "expires_in": (int, float, type(None)),
@@ -100,7 +102,7 @@ def next_commands(gateway: str, devices: list[Any]) -> list[list[Ready]]:
         found = {name: turns.next_of(name, names, names_of(name), now) for name, names in identities.items() if name in protocols}
         faults: dict[int, str] = {}
         ready = _Bodies(faults).of([(device, found.get(device.protocol, {}).get(device.identity, [])) for device in asked])
-        failed = ledger.unsent(gateway, faults, "", now) if faults else []
+        failed = leaving.unsent(gateway, faults, "", now) if faults else []
     announce(failed)
     return ready
 
@@ -115,7 +117,7 @@ def sending(self: Task[Any, Any], gateway: str, commands: list[Any]) -> list[boo
     _check_gateway(gateway)
     going = [Going(*one) for one in _checked(read_leaving, commands)]
     with database():
-        granted, changed = ledger.sending(gateway, going, self.request.id or "", names_of, datetime.now(UTC))
+        granted, changed = leaving.sending(gateway, going, self.request.id or "", names_of, datetime.now(UTC))
     announce(changed)
     return granted
 
@@ -130,7 +132,7 @@ def unsent(self: Task[Any, Any], gateway: str, commands: list[Any]) -> None:
     _check_gateway(gateway)
     faults = {one.command: one.fault for one in _checked(read_unsent, commands)}
     with database():
-        changed = ledger.unsent(gateway, faults, self.request.id or "", datetime.now(UTC))
+        changed = leaving.unsent(gateway, faults, self.request.id or "", datetime.now(UTC))
     announce(changed)
 
 
@@ -192,12 +194,15 @@ def sweep() -> None:
     """End commands that are late, have those repeated that may be, and tell gateways and who waits what they were not told.
 
     Idempotent; several at once tell twice, which changes nothing, so that of several one tells. Bounded by
-    :data:`LONGEST_SWEEP_SECONDS` and by the limits above. While Redis is away what is late ends all the same.
+    :data:`LONGEST_SWEEP_SECONDS` and by the limits above. While Redis is away what has expired ends all the same; of what was sent
+    nobody knows then if its answer is on its way.
     """
     until = time.monotonic() + LONGEST_SWEEP_SECONDS
     try:
         with database():
-            while ledger.end_late(datetime.now(UTC), COMMANDS_A_TIME) and time.monotonic() < until:
+            now = datetime.now(UTC)
+            heard_until = _heard_until(ledger.late_gateways(now))
+            while ledger.end_late(now, COMMANDS_A_TIME, heard_until) and time.monotonic() < until:
                 pass
         # The limit ends whoever has it before it expires. After one that was killed nobody tells for so long.
         if redis().set(SWEEPING, 1, nx=True, ex=TIME_LIMIT_SECONDS):
@@ -231,6 +236,18 @@ def names_of(protocol: str) -> AnswersName:
     """Of a protocol that is unknown here nothing is known either."""
     known = protocols.get(protocol)
     return AnswersName.NOTHING if known is None else known.answers_name
+
+
+def _heard_until(gateways: Collection[str]) -> dict[str, datetime]:
+    """Up to when workers have stored all that these gateways have received. Of one that is gone nothing is told."""
+    if not gateways:
+        return {}
+    try:
+        told = cast("list[bytes | None]", redis().mget([HEARD + gateway for gateway in gateways]))
+    except RedisError:
+        return dict.fromkeys(gateways, _EPOCH)
+    known = zip(gateways, told, strict=True)
+    return {gateway: _EPOCH + timedelta(milliseconds=int(ms)) for gateway, ms in known if ms is not None}
 
 
 def _announce(commands: Sequence[int] | None) -> bool:

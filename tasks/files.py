@@ -110,7 +110,8 @@ def note(notes: list[Any]) -> None:
     Idempotent: what is behind what is known changes nothing. Bounded by the number of notes that may come at once, and by
     the limits above. A payload that is none of ours is dropped.
     """
-    noted = [Noted(*one) for one in _checked(read_notes, notes)]
+    told = _checked(read_notes, notes)
+    noted = [Noted(one.delivery, one.sent, datetime.fromtimestamp(one.sent_ms / 1000, UTC), one.fault) for one in told]
     with database():
         deliveries.note(noted, datetime.now(UTC))
 
@@ -151,7 +152,7 @@ def _refuse_where_none_are_carried(found: Sequence[Delivery], now: datetime) -> 
     """Of a protocol that is unknown here another worker may know more."""
     bare = {name for name, protocol in protocols.items() if not isinstance(protocol.codec(), Carrier)}
     in_vain = [delivery for delivery in found if delivery.device.protocol in bare]
-    faults = [Noted(delivery.id, 0, f"{delivery.device.protocol} devices take no files") for delivery in in_vain]
+    faults = [Noted(delivery.id, 0, now, f"{delivery.device.protocol} devices take no files") for delivery in in_vain]
     deliveries.note(faults, now)
 
 

@@ -30,6 +30,7 @@ from tasks.channels import known_channels
 from tasks.commands import announce as announce_commands
 from tasks.contract import (
     INGEST_TASK,
+    LATEST_MS,
     BadPayloadError,
     IngestMessage,
     Receipt,
@@ -54,7 +55,6 @@ SOFT_TIME_LIMIT_SECONDS = 90
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_LATEST_MS = int((datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds() * 1000)
 _GATEWAY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 _patience = Patience()
@@ -113,7 +113,7 @@ def checked_payload(batch: Any, gateway: Any, messages: Any) -> list[IngestMessa
         raise BadPayloadError("gateway is no gateway's name")
     rows = ingest_messages(messages)
     for index, row in enumerate(rows):
-        if not 0 <= row.received_ms <= _LATEST_MS:
+        if not 0 <= row.received_ms <= LATEST_MS:
             raise BadPayloadError(f"messages[{index}].received_ms is not milliseconds since 1970")
     return rows
 

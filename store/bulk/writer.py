@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, TypeVar
 from django.db import DataError, IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from protocols.download import FileResult
 from protocols.message import Outcome
 from protocols.piece import Piece
 from protocols.report import Report
@@ -24,8 +23,9 @@ from store.bulk.postgresql import PostgreSQLTables
 from store.bulk.sqlite import SQLiteTables
 from store.bulk.tables import UNFIT, FoundDevice, NewReport, QuarantinedMessage, Tables
 from store.channels import KnownChannels
-from store.commands import ledger
-from store.commands.ledger import Heard
+from store.commands import answers
+from store.commands.answers import Heard
+from store.deliveries import Said
 from store.events import EventRow
 from store.models import EventKind
 from store.quarantine import GroupKey, group_ids
@@ -209,11 +209,10 @@ def _insert(tables: Tables, admitted: list[Admitted], terms: Terms, prepare: Pre
         bring_rules_forward(tables, watch, brought.by_device, brought.lone, before, datetime.now(UTC))
     if brought.results:
         # A copy of what was stored before would be taken for word of the delivery that has come after.
-        news = [(key.device, result) for key, result in brought.results.items() if key in added]
-        deliveries.settle(news, datetime.now(UTC))
+        deliveries.settle([said for key, said in brought.results.items() if key in added], datetime.now(UTC))
     if brought.heard:
         heard = [one._replace(is_new=key in added) for key, one in brought.heard.items()]
-        changed = ledger.settle(heard, datetime.now(UTC))
+        changed = answers.settle(heard, datetime.now(UTC))
         transaction.on_commit(partial(terms.commands.extend, changed))
     return brought.outcomes
 
@@ -230,7 +229,7 @@ class _Brought:
         self.quarantine: list[tuple[int, str, QuarantineRow]] = []
         self.pieces: list[PieceRow] = []
         self.declined: set[FileKey] = set()
-        self.results: dict[ReportKey, FileResult] = {}
+        self.results: dict[ReportKey, Said] = {}
         self.heard: dict[ReportKey, Heard] = {}
         self.outcomes: dict[int, Outcome] = {}
 
@@ -248,10 +247,10 @@ class _Brought:
                 self.quarantine.append((device, arrival.device.protocol, message.quarantine))
                 self.outcomes[arrival.place] = message.outcome
             for report in message.reports:
+                row = report.row
                 if report.file_result:
-                    self.results[_key(device, report)] = report.file_result
+                    self.results[_key(device, report)] = Said(device, report.file_result, row.received_at)
                 if report.answer:
-                    row = report.row
                     self.heard[_key(device, report)] = Heard(device, report.answer, row.received_at, row.kind, row.body)
                 if report.piece and self._is_declined(device, report, report.piece):
                     self.outcomes[arrival.place] = Outcome.DECLINED

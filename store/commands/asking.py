@@ -37,7 +37,7 @@ from store.commands.errors import (
     UnknownDeviceError,
 )
 from store.commands.filecommands import NO_MESSAGE, file_of
-from store.commands.ledger import Cause, step
+from store.commands.moves import Cause, step
 from store.json_text import NotJSONError, plain_text, storable
 from store.models import (
     ACTOR_LENGTH,

@@ -65,6 +65,7 @@ class Migration(migrations.Migration):
                 ('gateway', models.CharField(blank=True, max_length=64)),
                 ('kind', models.CharField(blank=True, max_length=64)),
                 ('data', models.BinaryField(null=True)),
+                ('sequence', models.BigIntegerField(null=True)),
                 ('token', models.CharField(blank=True, max_length=128)),
                 ('command', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='steps', to='store.command')),
             ],

@@ -119,13 +119,15 @@ class CommandStep(models.Model):
     state = models.CharField(max_length=16, choices=Command.State.choices)
     """Of the command since then."""
     cause = models.CharField(max_length=CAUSE_LENGTH)
-    """Of :class:`store.commands.ledger.Cause`."""
+    """Of :class:`store.commands.moves.Cause`."""
     text = models.CharField(max_length=NAME_LENGTH, blank=True)
     gateway = models.CharField(max_length=GATEWAY_LENGTH, blank=True)
     kind = models.CharField(max_length=KIND_LENGTH, blank=True)
     """Of the message that was sent or received."""
     data = models.BinaryField(null=True)
     """Of a message that was sent its frames; of one that was received its body."""
+    sequence = models.BigIntegerField(null=True)
+    """By which a message that was sent is named, or one that was received names it."""
     token = models.CharField(max_length=TOKEN_LENGTH, blank=True)
     """Of the task that did it: the same one, coming again, does not do it again."""
 

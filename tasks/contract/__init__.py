@@ -116,6 +116,7 @@ from tasks.contract.ingest import (
     unpack_receipt,
 )
 from tasks.contract.mailboxes import (
+    LATEST_MS,
     MAILBOX_EXPIRY_SECONDS,
     MAILBOX_LENGTH,
     BadPayloadError,
@@ -176,6 +177,8 @@ from tasks.contract.queues import (
 from tasks.contract.redisserver import SAFE_REDIS, Unsafe, unsafe_redis
 from tasks.contract.routes import (
     ALIVE,
+    HEARD,
+    HEARD_SECONDS,
     KICK_FIELD,
     LAST_RUN,
     ROUTES,
@@ -230,6 +233,8 @@ __all__ = [
     "FILES_WAITING",
     "FIRST_BYTES",
     "FRAMES_A_SECOND",
+    "HEARD",
+    "HEARD_SECONDS",
     "HOPELESS",
     "INGEST_QUEUE",
     "INGEST_TASK",
@@ -238,6 +243,7 @@ __all__ = [
     "KNOWN_SECONDS",
     "LAST",
     "LAST_RUN",
+    "LATEST_MS",
     "LONGEST_USUAL_SECONDS",
     "MAILBOX_EXPIRY_SECONDS",
     "MAILBOX_LENGTH",

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from protocols.download import Offer
-from tasks.contract.mailboxes import BadPayloadError
+from tasks.contract.mailboxes import LATEST_MS, BadPayloadError
 
 OFFERS_TASK = "tasks.files.next_offers"
 SLICE_TASK = "tasks.files.read_slice"
@@ -51,8 +51,15 @@ class DeliveryNote(NamedTuple):
     delivery: int
     sent: int
     """Up to where its bytes have gone down."""
+    sent_ms: int
+    """When they had, by the clock by which messages are received. Units: milliseconds since 1970 UTC."""
     fault: str = ""
     """Why it can never be done."""
+
+    def joined(self, other: DeliveryNote) -> DeliveryNote:
+        """Both of one delivery as one: what is further counts."""
+        further = max(self, other, key=lambda note: note.sent)
+        return further._replace(fault=self.fault or other.fault)
 
 
 def pack_files_waiting(devices: Sequence[FilesWaiting]) -> bytes:
@@ -88,6 +95,8 @@ def read_notes(rows: Any) -> list[DeliveryNote]:
         raise BadPayloadError(f"notes must be a list of {MOST_OFFERS} at the most")
     shape = tuple(DeliveryNote.__annotations__)
     for index, row in enumerate(rows):
-        if not isinstance(row, (list, tuple)) or tuple(map(type, row)) != (int, int, str):
+        if not isinstance(row, (list, tuple)) or tuple(map(type, row)) != (int, int, int, str):
             raise BadPayloadError(f"notes[{index}] is not ({', '.join(shape)})")
+        if not 0 <= row[2] <= LATEST_MS:
+            raise BadPayloadError(f"notes[{index}].sent_ms is not milliseconds since 1970")
     return [DeliveryNote(*row) for row in rows]

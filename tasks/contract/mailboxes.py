@@ -6,6 +6,8 @@ MAILBOX_LENGTH = 10_000
 """Entries a mailbox keeps: more than any gateway has batches without a receipt."""
 MAILBOX_EXPIRY_SECONDS = 3600
 """A mailbox nobody writes to for so long belongs to a gateway that is gone."""
+LATEST_MS = 253_370_764_800_000
+"""Of times in payloads, the year 9999: what no column takes is later."""
 
 
 class BadPayloadError(ValueError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tasks.contract.mailboxes import BadPayloadError
+from tasks.contract.mailboxes import LATEST_MS, BadPayloadError
 
 PRESENCE_TASK = "tasks.presence.tell"
 PRESENCE_CHECK_TASK = "tasks.presence.check"
@@ -15,8 +15,6 @@ PRESENCE_CHECKED = "iotgw:presence:checked"
 """There while a worker has lately looked whether those that are told to be here are."""
 PRESENCE_MISSED = "iotgw:presence:missed"
 """What it missed then. Lost with the routes, so that nobody is missed because Redis has forgotten him."""
-_LATEST_MS = 253_370_764_800_000
-"""The year 9999: what no column takes is later."""
 
 
 class PresenceChange(NamedTuple):
@@ -48,6 +46,6 @@ def presence_changes(rows: Any) -> Sequence[PresenceChange]:
     for index, row in enumerate(rows):
         if not isinstance(row, (list, tuple)) or tuple(map(type, row)) != (str, str, int, int, int, str, str):
             raise BadPayloadError(f"changes[{index}] is not (protocol, identity, epoch, begun_ms, ended_ms, peer, cause)")
-        if not all(0 <= ms <= _LATEST_MS for ms in row[3:5]) or not 0 < row[2] < 1 << 63:
+        if not all(0 <= ms <= LATEST_MS for ms in row[3:5]) or not 0 < row[2] < 1 << 63:
             raise BadPayloadError(f"changes[{index}] has a time or an epoch that is none")
     return [PresenceChange(*row) for row in rows]

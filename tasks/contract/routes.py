@@ -16,6 +16,11 @@ ROUTES_SWEPT = "iotgw:routes:swept"
 """There while a gateway has lately begun to remove routes of runs that are gone."""
 LAST_RUN = "iotgw:run:"
 """Before a gateway's name: the run that wrote it last."""
+HEARD = "iotgw:heard:"
+"""Before a gateway's name: up to when workers have stored all that it has received. Units: milliseconds since 1970 UTC, by Redis'
+clock."""
+HEARD_SECONDS = 60
+"""So long after it was told last. Of a gateway that is gone for longer nothing more is waited for."""
 KICK_FIELD = b"kick"
 
 

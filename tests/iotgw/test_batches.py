@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -214,6 +215,25 @@ def test_one_link_that_fails_keeps_no_ack_from_the_others():
     bench.clock.advance(0)
     bench.receipt(0)
     assert bench.origin.settled == [("a", Outcome.STORED)]
+
+
+def test_it_is_known_up_to_when_all_that_came_is_stored():
+    bench = Bench()
+    bench.clock.advance(1)
+    begun = bench.batches.heard_until
+    assert begun == pytest.approx(time.time(), abs=10)
+    for received_ms in (500, 1000):
+        message = Message("a", 1, 0, b"", b"")
+        bench.batches.add(bench.origin, message, IngestMessage("line", "a", 1, 0, b"", b"", received_ms))
+        bench.clock.advance(0.1)
+    bench.clock.advance(1)
+    assert bench.batches.heard_until == 0.5
+    bench.receipt(0)
+    bench.clock.advance(1)
+    assert bench.batches.heard_until == 1
+    bench.receipt(1)
+    bench.clock.advance(1)
+    assert bench.batches.heard_until >= begun
 
 
 def test_ids_of_two_gateways_never_meet():

@@ -63,5 +63,5 @@ def test_a_slice_that_is_none_is_a_failure(answer: Any) -> None:
 def test_slices_and_notes_go_by_their_tasks() -> None:
     depot = Asked(b"bytes")
     assert got(depot.read_slice("ab", SLICE_BYTES)) == b"bytes"
-    assert got(depot.note([DeliveryNote(3, 500, "why")])) is None
-    assert depot.calls == [(SLICE_TASK, "ab", SLICE_BYTES), (NOTE_TASK, [[3, 500, "why"]])]
+    assert got(depot.note([DeliveryNote(3, 500, 1, "why")])) is None
+    assert depot.calls == [(SLICE_TASK, "ab", SLICE_BYTES), (NOTE_TASK, [[3, 500, 1, "why"]])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -14,7 +15,18 @@ from twisted.internet.defer import Deferred
 
 from iotgw.routetable import ALIVE_SECONDS, BEAT_SECONDS, CHECK_SECONDS, SWEPT_AT_ONCE, Answer, Claim, RouteTable
 from iotgw.statistics import Statistics
-from tasks.contract import ALIVE, KICK_FIELD, MAILBOX_EXPIRY_SECONDS, ROUTES, ROUTES_SWEPT, Kick, mailbox, unpack_kicks
+from tasks.contract import (
+    ALIVE,
+    HEARD,
+    HEARD_SECONDS,
+    KICK_FIELD,
+    MAILBOX_EXPIRY_SECONDS,
+    ROUTES,
+    ROUTES_SWEPT,
+    Kick,
+    mailbox,
+    unpack_kicks,
+)
 from tests.servers import Redis
 
 FIELD = "line/dev"
@@ -144,6 +156,18 @@ def test_what_a_claim_was_told_once_counts_after_the_route_is_lost(make: Any, re
     first.pass_time(BEAT_SECONDS)
     first.claim(age=1, opened_us=told.opened_us)
     assert second.claim(age=30).is_won
+
+
+def test_each_beat_says_up_to_when_all_is_stored(make: Any, routes: Routes):
+    table = make("a")
+    until: list[float] = [time.time() - 5]
+    table.heard_until = lambda: until[0]
+    table.pass_time(BEAT_SECONDS)
+    assert int(routes.client.get(HEARD + "a") or 0) / 1000 == pytest.approx(until[0], abs=1)
+    assert 0 < routes.client.ttl(HEARD + "a") <= HEARD_SECONDS
+    until[0] = time.time() + 100
+    table.pass_time(BEAT_SECONDS)
+    assert int(routes.client.get(HEARD + "a") or 0) / 1000 <= time.time() + 1, "not what is to come"
 
 
 def test_another_link_on_the_same_gateway_is_a_takeover_without_a_kick(make: Any, routes: Routes):

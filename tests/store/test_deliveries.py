@@ -15,7 +15,7 @@ from protocols import FileResult, FileStatus
 from store import deliveries
 from store.audit import Actor
 from store.bulk import write
-from store.deliveries import EARLY, LATER, MOST_TRIES, OVERTAKEN, GoneError, Noted
+from store.deliveries import EARLY, LATER, MOST_TRIES, GoneError, Noted, Said
 from store.models import Delivery, Device, File, Report
 from tests.processes import wait_until
 from tests.records import NOON, anybody, incoming, minutes, report
@@ -25,6 +25,7 @@ ME = Actor("me")
 pytestmark = pytest.mark.usefixtures("database_url")
 
 DONE = FileResult(None, FileStatus.DONE)
+SECOND = timedelta(seconds=1)
 
 
 def now() -> datetime:
@@ -49,16 +50,16 @@ def handed(given: File, identity: str = "1") -> Delivery:
 def fetched(given: File, identity: str = "1") -> Delivery:
     """One of which all has gone down."""
     delivery = handed(given, identity)
-    deliveries.note([Noted(delivery.id, given.size, "")], now())
+    deliveries.note([Noted(delivery.id, given.size, now())], now())
     return delivery
 
 
-def say(*results: FileResult, identity: str = "1", at: float = 0) -> None:
+def say(*results: FileResult, identity: str = "1", at: float = 0, received_at: datetime | None = None) -> None:
     """A device's reports that say what became of files."""
     reports = [report(b"result", NOON + minutes(at + place), kind="result") for place in range(len(results))]
     for one, result in zip(reports, results, strict=True):
         one.file_result = result
-    write([incoming(*reports, identity=identity)], is_open=anybody)
+    write([incoming(*reports, identity=identity, received_at=received_at or now())], is_open=anybody)
 
 
 def states() -> list[tuple[str, str]]:
@@ -122,20 +123,21 @@ def test_a_result_without_a_number_ends_nothing_that_has_not_gone_down() -> None
     following = handed(file("2"))
     say(DONE, at=1)
     assert states() == [("done", ""), ("offered", EARLY)], "said once more of the one before"
-    deliveries.note([Noted(following.id, 500, "")], now())
-    deliveries.note([Noted(following.id, 1000, "")], now())
+    deliveries.note([Noted(following.id, 500, now())], now())
+    deliveries.note([Noted(following.id, 1000, now())], now())
     assert states()[1] == ("fetching", "")
     say(DONE, at=2)
     assert states()[1] == ("done", "")
 
 
-@pytest.mark.parametrize(("late", "state"), [(timedelta(seconds=1), "done"), (OVERTAKEN + timedelta(seconds=1), "fetching")])
-def test_a_result_may_overtake_the_note_that_all_has_gone_down(late: timedelta, state: str) -> None:
+@pytest.mark.parametrize(("sent_at", "end"), [(NOON - SECOND, ("done", "")), (NOON + SECOND, ("fetching", ""))])
+def test_a_result_may_overtake_the_notes_of_what_has_gone_down(sent_at: datetime, end: tuple[str, str]) -> None:
     delivery = handed(file())
-    deliveries.note([Noted(delivery.id, 900, "")], now())
-    say(DONE)
-    deliveries.note([Noted(delivery.id, 1000, "")], now() + late)
-    assert states() == [(state, "")]
+    say(DONE, received_at=NOON)
+    deliveries.note([Noted(delivery.id, 900, NOON - 2 * SECOND)], now())
+    assert states() == [("fetching", EARLY)]
+    deliveries.note([Noted(delivery.id, 1000, sent_at)], now())
+    assert states() == [end]
     assert Delivery.objects.get().sent_bytes == 1000
 
 
@@ -175,7 +177,7 @@ def test_a_device_that_is_busy_is_asked_again_later() -> None:
     assert (delivery.state, delivery.reason) == ("offered", "busy")
     assert delivery.due_at is not None
     assert before + LATER <= delivery.due_at <= now() + LATER
-    deliveries.note([Noted(delivery.id, 10, "")], now())
+    deliveries.note([Noted(delivery.id, 10, now())], now())
     assert states() == [("fetching", "")]
 
 
@@ -231,8 +233,8 @@ def test_with_its_device_a_delivery_goes() -> None:
     assert not Delivery.objects.exists()
 
 
-def result_of(delivery: Delivery) -> list[tuple[int, FileResult]]:
-    return [(delivery.device_id, FileResult(delivery.file_id, FileStatus.LATER, "busy"))]
+def result_of(delivery: Delivery) -> list[Said]:
+    return [Said(delivery.device_id, FileResult(delivery.file_id, FileStatus.LATER, "busy"), now())]
 
 
 def waits() -> bool:

@@ -101,7 +101,7 @@ def test_files_and_deliveries_are_listed_with_their_progress(root: Path, source:
     made = run("offer", number, "native", "a", "b", "--by", "bob")
     assert made.count(": offered") == 2
     first, _ = Delivery.objects.order_by("id")
-    deliveries.note([Noted(first.id, len(DATA) // 3, "")], datetime.now(UTC))
+    deliveries.note([Noted(first.id, len(DATA) // 3, datetime.now(UTC))], datetime.now(UTC))
     table = run("deliveries", capsys=capsys)
     for word in ("native", "fetching", "offered", "33 %", "0 %", "bob"):
         assert word in table

@@ -12,13 +12,14 @@ from typing import Any
 from tasks.celery import app, protocols
 
 # isort: split
-from store.commands import ledger
+from store.commands import leaving
+from store.commands.moves import Moves
 from tasks.connection import redis
 from tests.store.commands.made import PROTOCOLS
 
 __all__ = ["app"]
 
-_commit, _sending = ledger._Moves.commit, ledger.sending
+_commit, _sending = Moves.commit, leaving.sending
 
 
 def _kill(place: str) -> None:
@@ -38,5 +39,5 @@ def sending(*args: Any) -> Any:
 
 
 protocols.update(PROTOCOLS)
-ledger._Moves.commit = commit  # type: ignore[method-assign]
-ledger.sending = sending
+Moves.commit = commit  # type: ignore[method-assign]
+leaving.sending = sending

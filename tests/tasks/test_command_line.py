@@ -16,7 +16,7 @@ from django.core.management.base import CommandError
 from protocols.command import CommandField
 from settings import Settings
 from store import groups
-from store.commands import ledger
+from store.commands import leaving
 from store.commands.errors import ERRORS, BadFieldError
 from store.models import AuditEntry, Command, Device
 from tasks import commands
@@ -184,7 +184,7 @@ def newest() -> Command:
     ("ends", "status", "told"),
     [
         (lambda: say(answer(newest())), 0, "acknowledged"),
-        (lambda: ledger.unsent("gw", {newest().id: "too long"}, "", now()), 4, "failed, too long"),
+        (lambda: leaving.unsent("gw", {newest().id: "too long"}, "", now()), 4, "failed, too long"),
         (lambda: Command.objects.update(state="expired"), 5, "expired"),
         (lambda: Command.objects.update(state="cancelled"), 6, "cancelled"),
     ],

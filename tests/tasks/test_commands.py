@@ -16,7 +16,7 @@ from protocols.command import Answer, AnswersName, AnswerStatus
 from protocols.message import Message
 from protocols.report import Decoded
 from settings import Settings
-from store.commands import ledger, turns
+from store.commands import leaving, turns
 from store.models import AuditEntry, Command, CommandStep
 from tasks import commands, ingest
 from tasks import connection as worker_connection
@@ -24,6 +24,7 @@ from tasks.contract import (
     COMMANDS_FIELD,
     COMMANDS_WAITING,
     ENDED_FIELD,
+    HEARD,
     MOST_COMMANDS,
     REPLY_BYTES,
     REPLY_FIELD,
@@ -280,12 +281,14 @@ def test_while_redis_is_away_what_is_to_be_told_stays_and_the_sweep_tells_it(
         patch.setattr(commands, "redis", away)
         ask(request(waiter="gw-9"))
         late = sent(at=now() - seconds(100), waiter="gw-9")
+        asked(at=now() - seconds(100))
         commands.sweep()
     assert [record.message for record in caplog.records] == [
         "commands not announced, a sweep will do it",
         "commands not looked after, will try again",
     ]
-    assert states() == ["queued", "failed no_answer"], "what is late ends all the same"
+    assert states() == ["queued", "sent", "expired"], "what has expired ends all the same"
+    Command.objects.filter(id=late.id).update(due_at=now())
     assert words(memory, "gw-1") == ([], [])
     commands.sweep()
     assert words(memory, "gw-1") == (["1"], [])
@@ -304,6 +307,20 @@ def test_a_sweep_ends_what_is_late_and_has_repeated_what_may_be(memory: redis.Re
     assert words(memory, "gw-9") == ([], [waited.id, lock.id])
     assert marked(memory) == {b"fake/1"}
     assert [one.command for one in ask_next("1")[0]] == [again.id]
+
+
+def test_a_sweep_waits_for_what_a_gateway_has_received(memory: redis.Redis) -> None:
+    at = now() - seconds(30)
+    sent(at=at)
+    memory.set(HEARD + "gw", int((at + seconds(19)).timestamp() * 1000))
+    commands.sweep()
+    assert states() == ["sent"]
+    memory.set(HEARD + "gw", int((at + seconds(21)).timestamp() * 1000))
+    commands.sweep()
+    assert states() == ["sent"], "it is looked at again a little later"
+    Command.objects.update(due_at=now())
+    commands.sweep()
+    assert states() == ["failed no_answer"]
 
 
 def test_a_sweep_goes_on_while_there_is_more(memory: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,7 +397,7 @@ def test_a_database_that_is_away_is_a_failure_that_is_told(task: Callable[[], An
     def away(*_: Any) -> Any:
         raise DatabaseError("away")
 
-    monkeypatch.setattr(ledger, "sending", away)
+    monkeypatch.setattr(leaving, "sending", away)
     monkeypatch.setattr(Command.objects, "select_related", away)
     with pytest.raises(DatabaseError):
         task()

@@ -20,7 +20,7 @@ from settings import Settings
 from store import deliveries
 from store.audit import Actor
 from store.commands import asking
-from store.deliveries import AGAIN, LATER, MOST_TRIES, RESULT_WAIT
+from store.deliveries import AGAIN, LATER, MOST_TRIES, RESULT_WAIT, Said
 from store.files import add, remove
 from store.media.filing import Room
 from store.media.folder import MediaFolder
@@ -46,6 +46,8 @@ from tasks.contract import (
 
 ME = Actor("me")
 FIRMWARE = bytes(range(256)) * 700
+MOMENT = 1_795_000_000_000
+"""Some time, in milliseconds since 1970."""
 
 
 @pytest.fixture(autouse=True)
@@ -112,9 +114,9 @@ def test_it_is_a_few_questions_however_many_are_asked_for(file: File) -> None:
 
 def test_where_it_was_it_goes_on_and_when_all_has_gone_its_result_is_waited_for(file: File) -> None:
     (delivery,) = offered(file, "a")
-    files.note([[delivery.id, 5000, ""]])
+    files.note([[delivery.id, 5000, MOMENT, ""]])
     assert ask("a")[0].offer.sent == 5000  # type: ignore[union-attr]
-    files.note([[delivery.id, file.size, ""]])
+    files.note([[delivery.id, file.size, MOMENT, ""]])
     for _ in range(2 * MOST_TRIES):
         assert ask("a")[0].offer[0::7] == (delivery.id, file.size)  # type: ignore[union-attr]
     Delivery.objects.update(touched_at=datetime.now(UTC) - RESULT_WAIT)
@@ -125,7 +127,7 @@ def test_what_nothing_comes_of_fails_in_the_end(file: File) -> None:
     (delivery,) = offered(file, "a")
     for _ in range(MOST_TRIES - 1):
         assert ask("a") != [None]
-    files.note([[delivery.id, 10, ""]])
+    files.note([[delivery.id, 10, MOMENT, ""]])
     for _ in range(MOST_TRIES):
         assert ask("a") != [None]
     assert ask("a") == [None]
@@ -150,10 +152,10 @@ def test_without_its_folder_a_file_is_not_taken_for_gone(file: File, tmp_path: P
 def test_progress_never_goes_back(file: File) -> None:
     (delivery,) = offered(file, "a")
     for sent in (500, 3000, 1000):
-        files.note([[delivery.id, sent, ""], [77, 5, ""]])
+        files.note([[delivery.id, sent, MOMENT, ""], [77, 5, MOMENT, ""]])
     assert (only().state, only().sent_bytes) == ("fetching", 3000)
-    files.note([[delivery.id, 0, "too long for it"]])
-    files.note([[delivery.id, 4000, ""]])
+    files.note([[delivery.id, 0, MOMENT, "too long for it"]])
+    files.note([[delivery.id, 4000, MOMENT, ""]])
     assert (only().state, only().reason, only().sent_bytes) == ("failed", "too long for it", 3000)
     assert only().ended_at is not None
 
@@ -171,7 +173,8 @@ def test_progress_never_goes_back(file: File) -> None:
         (files.read_slice, [7, 0]),
         (files.note, ["x"]),
         (files.note, [[[1, 2]]]),
-        (files.note, [[[1, "2", ""]]]),
+        (files.note, [[[1, "2", MOMENT, ""]]]),
+        (files.note, [[[1, 2, 1 << 62, ""]]]),
     ],
 )
 def test_a_bad_payload_is_dropped_with_one_line(task: Any, payload: list[Any], caplog: pytest.LogCaptureFixture) -> None:
@@ -305,7 +308,7 @@ def test_what_changes_during_a_sweep_is_seen_by_the_next(file: File) -> None:
     found = deliveries.due(now, 10)
     deliveries.cancel(ended.id, now + timedelta(microseconds=1), ME)
     with transaction.atomic():
-        deliveries.settle([(busy.device_id, FileResult(file.id, FileStatus.LATER, "busy"))], now)
+        deliveries.settle([Said(busy.device_id, FileResult(file.id, FileStatus.LATER, "busy"), now)], now)
     deliveries.seen(found, now)
     assert [one.id for one in deliveries.due(now + timedelta(seconds=1), 10)] == [ended.id]
     assert {one.id for one in deliveries.due(now + LATER, 10)} == {ended.id, busy.id}
@@ -344,7 +347,9 @@ def test_a_command_ends_with_its_delivery(file: File, memory: redis.Redis) -> No
     files.sweep()
     assert ask("a")[0].offer.file == file.id  # type: ignore[union-attr]
     with transaction.atomic():
-        deliveries.settle([(device.id, FileResult(file.id, FileStatus.FAILED, "damaged"))], datetime.now(UTC))
+        deliveries.settle(
+            [Said(device.id, FileResult(file.id, FileStatus.FAILED, "damaged"), datetime.now(UTC))], datetime.now(UTC)
+        )
     files.sweep()
     asked.refresh_from_db()
     assert (asked.state, asked.reason) == ("failed", "damaged")

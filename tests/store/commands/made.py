@@ -15,9 +15,9 @@ from protocols.protocol import Codec, DeviceProtocol, MessageRow
 from protocols.rows import Direction, MessageType
 from store.audit import Actor
 from store.bulk import write
-from store.commands import asking, ledger
+from store.commands import asking, leaving
 from store.commands.asking import EFFECTS, Request, Terms
-from store.commands.ledger import Going
+from store.commands.leaving import Going
 from store.models import Command, Device
 from tests.records import anybody, incoming, report
 from tests.tasks.fakes import FakeProtocol
@@ -114,7 +114,7 @@ def granted(
 ) -> list[bool]:
     """Whether a gateway may write these; each has its id for a sequence, unless it is given one."""
     going = [Going(one.id, one.id if sequence is None else sequence, b"frame") for one in asked]
-    return ledger.sending(gateway, going, token, names_of, at or now())[0]
+    return leaving.sending(gateway, going, token, names_of, at or now())[0]
 
 
 def sent(name: str = "lock", identity: str = "1", protocol: str = "fake", at: datetime | None = None, **fields: Any) -> Command:

@@ -75,7 +75,7 @@ def test_its_life_is_that_of_its_delivery() -> None:
     command = offered()
     assert follow() == ["queued"]
     deliveries.take_next("carrying", ["1"], now())
-    deliveries.note([Noted(delivery().id, 500, "")], now())
+    deliveries.note([Noted(delivery().id, 500, now())], now())
     assert follow() == ["sent"]
     Delivery.objects.update(state="done", due_at=now())
     assert follow() == ["acknowledged"]
@@ -111,13 +111,13 @@ def test_it_is_cancelled_with_its_delivery_until_all_has_gone_down(is_fetching: 
 def test_it_expires_with_its_delivery_unless_it_is_under_way() -> None:
     begun = now()
     offered(at=begun, expires_in=60)
-    ledger.end_late(begun + seconds(60), 10)
+    ledger.end_late(begun + seconds(60), 10, {})
     assert (states(), delivery().state) == (["expired"], "cancelled")
     Command.objects.all().delete()
     offered(at=begun, expires_in=60)
     Delivery.objects.filter(state="offered").update(state="fetching")
     follow()
-    ledger.end_late(begun + seconds(3600), 10)
+    ledger.end_late(begun + seconds(3600), 10, {})
     assert states() == ["sent"]
 
 

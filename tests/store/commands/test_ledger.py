@@ -16,8 +16,9 @@ from django.db.models import Q
 from protocols.command import AnswerStatus
 from store.audit import Actor
 from store.bulk import write
-from store.commands import ledger, turns
-from store.commands.ledger import AGAIN, MOST_TRIES, Heard
+from store.commands import answers, leaving, ledger, turns
+from store.commands.answers import Heard
+from store.commands.ledger import AGAIN, MOST_TRIES
 from store.models import AuditEntry, Command, CommandStep
 from tests.processes import wait_until
 from tests.records import anybody, incoming, report
@@ -41,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("database_url")
 
 def late(command: Command, at: datetime) -> list[str]:
     """What becomes of it when its time is up."""
-    ledger.end_late(at, 100)
+    ledger.end_late(at, 100, {})
     return states()
 
 
@@ -82,9 +83,9 @@ def test_a_task_that_comes_twice_hears_the_same_and_does_it_once() -> None:
     assert granted(command, token="t1") == [True]
     assert granted(command, token="t1") == [True]
     assert causes(command) == ["asked", "sent"]
-    assert ledger.unsent("gw", {command.id: ""}, "t2", now()) == [command.id]
+    assert leaving.unsent("gw", {command.id: ""}, "t2", now()) == [command.id]
     assert granted(command, token="t3") == [True]
-    assert ledger.unsent("gw", {command.id: ""}, "t2", now()) == [], "it was of the first time"
+    assert leaving.unsent("gw", {command.id: ""}, "t2", now()) == [], "it was of the first time"
     assert states() == ["sent"]
     assert granted(command, token="t1") == [True]
     assert causes(command) == ["asked", "sent", "unsent", "sent"]
@@ -135,13 +136,23 @@ def test_a_number_of_one_that_may_be_answered_yet_is_nobody_else_s() -> None:
     lost, one, two, other = asked(), asked(), asked("limit"), asked("ask")
     assert granted(lost, sequence=7) == [True]
     assert granted(other, sequence=7) == [True], "answers tell kinds apart"
-    going = [ledger.Going(one.id, 7, b"frame"), ledger.Going(two.id, 8, b"frame")]
-    assert ledger.sending("gw", going, "", names_of, now()) == ([False, False], []), "what is behind it does not pass it"
+    going = [leaving.Going(one.id, 7, b"frame"), leaving.Going(two.id, 8, b"frame")]
+    assert leaving.sending("gw", going, "", names_of, now()) == ([False, False], []), "what is behind it does not pass it"
     assert granted(one, sequence=8) == [True]
     assert say(answer(one, sequence=8)) == [one.id]
     assert states() == ["sent", "acknowledged", "queued", "sent"]
     say(answer(lost, sequence=7))
     assert granted(asked(), sequence=7) == [True], "it has its end"
+
+
+def test_the_numbers_under_which_it_left_before_are_nobody_else_s() -> None:
+    at = now()
+    command, other = asked("ask", at=at), asked("ask", at=at)
+    assert granted(command, sequence=5, at=at) == [True]
+    late(command, at + seconds(31))
+    assert granted(command, sequence=6, at=at + seconds(31)) == [True]
+    assert granted(other, sequence=5, at=at + seconds(32)) == [False]
+    assert granted(other, sequence=7, at=at + seconds(32)) == [True]
 
 
 def test_what_is_done_again_may_have_its_number_again_and_keeps_it_from_others() -> None:
@@ -222,21 +233,60 @@ def test_what_has_expired_meanwhile_is_not_done_again() -> None:
 
 def test_of_which_no_byte_was_written_waits_as_if_it_had_not_been_sent() -> None:
     command = sent()
-    assert ledger.unsent("another", {command.id: ""}, "", now()) == [], "that one did not send it"
-    assert ledger.unsent("gw", {command.id: ""}, "", now()) == [command.id]
+    assert leaving.unsent("another", {command.id: ""}, "", now()) == [], "that one did not send it"
+    assert leaving.unsent("gw", {command.id: ""}, "", now()) == [command.id]
     command.refresh_from_db()
     assert (command.state, command.tries, command.sent_at, command.answer_by) == ("queued", 0, None, None)
-    assert ledger.unsent("gw", {command.id: ""}, "", now()) == []
+    assert leaving.unsent("gw", {command.id: ""}, "", now()) == []
     assert granted(command) == [True]
     assert late(command, now() + seconds(3600)) == ["failed no_answer"]
-    assert ledger.unsent("gw", {command.id: ""}, "", now()) == [], "an end is an end"
+    assert leaving.unsent("gw", {command.id: ""}, "", now()) == [], "an end is an end"
+
+
+def test_of_which_no_byte_was_written_the_second_time_the_first_may_be_answered() -> None:
+    at = now()
+    command = asked("ask", at=at)
+    assert granted(command, sequence=5, at=at) == [True]
+    late(command, at + seconds(31))
+    for _ in range(2):
+        assert granted(command, sequence=6, at=at + seconds(31)) == [True]
+        leaving.unsent("gw", {command.id: ""}, "", at + seconds(31))
+        command.refresh_from_db()
+        assert (command.state, command.tries, command.sequence, command.sent_at) == ("queued", 1, 5, at)
+    assert granted(command, sequence=8, at=at + seconds(32)) == [True]
+    assert say(answer(command, sequence=6), at=at + seconds(40)) == [], "it never left under that number"
+    assert say(answer(command, sequence=5), at=at + seconds(40)) == [command.id]
+
+
+def test_what_a_gateway_has_received_and_workers_have_not_stored_is_no_silence() -> None:
+    at = now()
+    there, behind, gone = (sent(at=at, identity=name) for name in "abc")
+    for command, gateway in ((there, "gw-1"), (behind, "gw-2"), (gone, "gw-3")):
+        Command.objects.filter(id=command.id).update(gateway=gateway)
+    over = at + seconds(20)
+    assert ledger.late_gateways(over - seconds(1)) == set()
+    assert ledger.late_gateways(over) == {"gw-1", "gw-2", "gw-3"}
+    heard_until = {"gw-1": over, "gw-2": over - seconds(0.1)}
+    assert ledger.end_late(over + seconds(5), 10, heard_until) == [there.id, gone.id]
+    ledger.seen(turns.due(over + seconds(5), 10), over + seconds(5))
+    assert ledger.late_gateways(over + seconds(5)) == set(), "it is looked at again a little later"
+    assert say(answer(behind), identity="b", at=at + seconds(19)) == [behind.id]
+    assert states() == ["failed no_answer", "acknowledged", "failed no_answer"]
+
+
+def test_not_for_ever_is_waited_for_what_is_not_stored() -> None:
+    at = now()
+    command = sent(at=at)
+    most = at + seconds(20) + ledger.LONGEST_UNHEARD
+    assert ledger.end_late(most - seconds(1), 10, {"gw": at}) == []
+    assert ledger.end_late(most, 10, {"gw": at}) == [command.id]
 
 
 def test_what_a_device_cannot_take_fails_for_good() -> None:
     queued, gone, ended = asked(), sent(), asked()
     ledger.cancel(Q(id=ended.id), now(), ME)
     faults = {queued.id: "too long\0", gone.id: "x" * 1000, ended.id: "no", 12345: "no"}
-    assert ledger.unsent("gw", faults, "", now()) == [queued.id, gone.id]
+    assert leaving.unsent("gw", faults, "", now()) == [queued.id, gone.id]
     assert states() == ["failed too long\ufffd", "failed " + "x" * 255, "cancelled"]
 
 
@@ -322,8 +372,8 @@ def test_who_moves_many_waits_for_a_batch_and_never_in_a_ring(who: str) -> None:
         Command.objects.filter(id=command.id).update(due_at=at, **({"state": "queued"} if who in ("cancelling", "gateway") else {}))
     ids = Q(id__in=[first.id, second.id])
     others: dict[str, Callable[[], Any]] = {
-        "look": lambda: ledger.end_late(at + seconds(3600), 10),
-        "time": lambda: ledger.unsent("gw", {second.id: "", first.id: ""}, "", now()),
+        "look": lambda: ledger.end_late(at + seconds(3600), 10, {}),
+        "time": lambda: leaving.unsent("gw", {second.id: "", first.id: ""}, "", now()),
         "cancelling": lambda: ledger.cancel(ids, now(), ME),
         "gateway": lambda: granted(second, first),
         "telling": lambda: ledger.seen(turns.due(at + seconds(1), 10), now()),
@@ -341,9 +391,9 @@ def test_who_moves_many_waits_for_a_batch_and_never_in_a_ring(who: str) -> None:
     heard = [Heard(row.device_id, answer(row), now(), "answer", b"") for row in (first, second)]
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
-            ledger.settle(heard[:1], now())
+            answers.settle(heard[:1], now())
             other = pool.submit(run)
             wait_until(waits, "the other waits")
-            ledger.settle(heard[1:], now())
+            answers.settle(heard[1:], now())
         other.result(60)
     assert states() == ["acknowledged", "acknowledged"]

@@ -10,9 +10,9 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from store.bulk import write
-from store.commands import ledger, turns, writing
+from store.commands import answers, leaving, ledger, turns, writing
+from store.commands.answers import Heard
 from store.commands.asking import Request, ask_in_run, begin_run
-from store.commands.ledger import Heard
 from store.models import Command
 from tests.records import anybody, incoming, report
 from tests.store.commands.made import ALL, ME, TERMS, answer, asked, causes, device, granted, now, seconds, sent, states
@@ -33,7 +33,7 @@ def commands(count: int) -> list[Command]:
 
 def done(*sent: Command, is_new: bool = True) -> list[int]:
     with transaction.atomic():
-        return ledger.settle([Heard(one.device_id, answer(one), now(), "answer", b"done", is_new) for one in sent], now())
+        return answers.settle([Heard(one.device_id, answer(one), now(), "answer", b"done", is_new) for one in sent], now())
 
 
 def test_moves_of_many_take_as_many_statements_as_those_of_one() -> None:
@@ -87,7 +87,7 @@ def test_what_is_told_of_many_is_noted_at_once_but_of_what_has_changed_since() -
     found = turns.due(later, 9)
     assert len(found) == 5
     assert granted(four[0]) == [True]
-    ledger.unsent("gw", {four[0].id: ""}, "", later)
+    leaving.unsent("gw", {four[0].id: ""}, "", later)
     ledger.seen(found, later)
     assert [command.id for command in turns.due(later, 9)] == [four[0].id]
 

@@ -10,8 +10,8 @@ from django.test.utils import CaptureQueriesContext
 
 from protocols.command import Answer, AnswerStatus
 from store.bulk import write
-from store.commands import ledger
-from store.commands.ledger import LATE
+from store.commands import leaving, ledger
+from store.commands.answers import LATE
 from store.models import Command, CommandStep, Report
 from tests.records import anybody, incoming, report
 from tests.store.commands.made import LOCK, answer, asked, causes, granted, names_of, now, say, seconds, sent, states
@@ -32,7 +32,7 @@ def test_what_is_not_stored_answers_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     def fail(*_: Any) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("store.bulk.writer.ledger.settle", fail)
+    monkeypatch.setattr("store.bulk.writer.answers.settle", fail)
     with pytest.raises(RuntimeError):
         say(answer(command))
     assert not Report.objects.exists()
@@ -60,8 +60,8 @@ def test_an_answer_without_a_number_is_to_the_oldest_of_its_kind() -> None:
 
 def test_an_answer_that_names_one_is_not_to_an_older_one_that_has_no_number() -> None:
     in_pieces, one = asked(), asked()
-    going = [ledger.Going(in_pieces.id, None, b"frames"), ledger.Going(one.id, 5, b"frame")]
-    assert ledger.sending("gw", going, "", names_of, now())[0] == [True, True]
+    going = [leaving.Going(in_pieces.id, None, b"frames"), leaving.Going(one.id, 5, b"frame")]
+    assert leaving.sending("gw", going, "", names_of, now())[0] == [True, True]
     assert say(answer(one, sequence=5)) == [one.id]
     assert say(answer(in_pieces, sequence=4)) == [in_pieces.id]
 
@@ -106,8 +106,8 @@ def test_that_it_has_it_gives_a_device_more_time() -> None:
     begun = now() - seconds(15)
     command = sent(at=begun)
     say(answer(command, ACCEPTED))
-    assert ledger.end_late(begun + seconds(30), 10) == []
-    assert ledger.end_late(begun + seconds(60), 10) == [command.id]
+    assert ledger.end_late(begun + seconds(30), 10, {}) == []
+    assert ledger.end_late(begun + seconds(60), 10, {}) == [command.id]
     assert states() == ["failed no_answer"]
 
 
@@ -122,7 +122,7 @@ def test_done_before_accepted_is_done() -> None:
 def test_a_late_answer_is_noted_and_changes_nothing() -> None:
     begun = now() - seconds(100)
     command = sent(at=begun)
-    ledger.end_late(begun + seconds(50), 10)
+    ledger.end_late(begun + seconds(50), 10, {})
     assert say(answer(command, sequence=5)) == []
     assert causes(command)[-1] == "no answer"
     assert say(answer(command, FAILED, "door open")) == []
@@ -137,7 +137,7 @@ def test_a_late_answer_is_noted_and_changes_nothing() -> None:
 def test_what_waits_to_be_done_again_is_done_when_the_first_answer_comes_after_all() -> None:
     begun = now() - seconds(40)
     command = sent("ask", at=begun)
-    ledger.end_late(begun + seconds(30), 10)
+    ledger.end_late(begun + seconds(30), 10, {})
     assert states() == ["queued"]
     assert say(answer(command, ACCEPTED)) == []
     assert states() == ["queued"], "that it has it is no end"
@@ -146,9 +146,48 @@ def test_what_waits_to_be_done_again_is_done_when_the_first_answer_comes_after_a
     assert granted(command) == [False]
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_answer_to_any_of_the_times_that_it_was_sent_ends_it(which: int) -> None:
+    begun = now() - seconds(60)
+    command = asked("ask", at=begun)
+    for number in (5, 6):
+        assert granted(command, at=begun, sequence=number) == [True]
+        begun += seconds(30)
+        ledger.end_late(begun, 10, {})
+    assert granted(command, sequence=7) == [True]
+    assert say(answer(command, sequence=8)) == []
+    assert say(answer(command, sequence=(5, 6)[which])) == [command.id]
+    assert states() == ["acknowledged"]
+    assert list(command.steps.order_by("id").values_list("sequence", flat=True)) == [None, 5, None, 6, None, 7, (5, 6)[which]]
+
+
+def test_a_late_answer_may_be_to_any_of_the_times_that_it_was_sent() -> None:
+    begun = now() - seconds(100)
+    command = asked("ask", at=begun, expires_in=40)
+    for number in (5, 6):
+        assert granted(command, at=begun, sequence=number) == [True]
+        begun += seconds(30)
+        ledger.end_late(begun, 10, {})
+    assert states() == ["failed no_answer"]
+    say(answer(command, sequence=7))
+    say(answer(command, sequence=5))
+    assert causes(command)[-2:] == ["no answer", "late answer"]
+
+
+def test_a_copy_of_an_answer_to_one_in_pieces_is_none_to_the_next() -> None:
+    one = asked()
+    leaving.sending("gw", [leaving.Going(one.id, None, b"frames")], "", names_of, now())
+    word = incoming(report(b"yes", None, kind="answer", answer=answer(one, sequence=5)), identity="1", received_at=now())
+    write([word], is_open=anybody)
+    two = asked()
+    assert granted(two, sequence=5) == [True]
+    write([word], is_open=anybody)
+    assert states() == ["acknowledged", "sent"]
+
+
 def test_what_was_not_sent_is_not_answered() -> None:
     command, other = asked(), sent()
-    ledger.unsent("gw", {other.id: ""}, "", now())
+    leaving.unsent("gw", {other.id: ""}, "", now())
     assert say(answer(command), answer(other), Answer((LOCK,), DONE)) == []
     assert states() == ["queued", "queued"]
 
