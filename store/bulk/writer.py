@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from operator import itemgetter
@@ -211,8 +211,7 @@ def _insert(tables: Tables, admitted: list[Admitted], terms: Terms, prepare: Pre
         # A copy of what was stored before would be taken for word of the delivery that has come after.
         deliveries.settle([said for key, said in brought.results.items() if key in added], datetime.now(UTC))
     if brought.heard:
-        heard = [one._replace(is_new=key in added) for key, one in brought.heard.items()]
-        changed = answers.settle(heard, datetime.now(UTC))
+        changed = answers.settle(_marked(brought.heard, added), datetime.now(UTC))
         transaction.on_commit(partial(terms.commands.extend, changed))
     return brought.outcomes
 
@@ -230,7 +229,7 @@ class _Brought:
         self.pieces: list[PieceRow] = []
         self.declined: set[FileKey] = set()
         self.results: dict[ReportKey, Said] = {}
-        self.heard: dict[ReportKey, Heard] = {}
+        self.heard: list[tuple[ReportKey, Heard]] = []
         self.outcomes: dict[int, Outcome] = {}
 
     def take(self, part: Sequence[Admitted], incoming: Sequence[Incoming]) -> list[NewReport]:
@@ -251,7 +250,7 @@ class _Brought:
                 if report.file_result:
                     self.results[_key(device, report)] = Said(device, report.file_result, row.received_at)
                 if report.answer:
-                    self.heard[_key(device, report)] = Heard(device, report.answer, row.received_at, row.kind, row.body)
+                    self.heard.append((_key(device, report), Heard(device, report.answer, row.received_at, row.kind, row.body)))
                 if report.piece and self._is_declined(device, report, report.piece):
                     self.outcomes[arrival.place] = Outcome.DECLINED
                 else:
@@ -268,6 +267,16 @@ class _Brought:
 
 def _key(device: int, report: PreparedReport) -> ReportKey:
     return ReportKey(device, report.row.time, report.row.digest)
+
+
+def _marked(heard: Iterable[tuple[ReportKey, Heard]], added: Collection[ReportKey]) -> list[Heard]:
+    """What devices say of commands. Of two with one report, such as the same place for two questions, the first is what is new."""
+    told: set[ReportKey] = set()
+    marked = []
+    for key, one in heard:
+        marked.append(one._replace(is_new=key in added and key not in told))
+        told.add(key)
+    return marked
 
 
 def _pieces_told(part: Sequence[Admitted], incoming: Sequence[Incoming]) -> list[tuple[int, Report]]:

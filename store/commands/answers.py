@@ -43,8 +43,7 @@ def settle(heard: Sequence[Heard], now: datetime) -> list[int]:
     given up. Of what is not new a number has to say to which command it is, and that nothing has come of it yet.
     """
     moves = Moves(now)
-    known = _known([one for one in heard if not one.is_new], now)
-    heard = [one for one in heard if one.is_new or (one.answer.sequence is not None and _content(one) not in known)]
+    heard = _without_copies(heard, now)
     told = Q(device_id__in={one.device for one in heard}, sent_at__isnull=False, delivery=None)
     open = locked(told, *Command.OPEN)
     # Of those under way first; one that is to be done again may have been done the first time.
@@ -82,6 +81,17 @@ def _answered(row: Command, tries: Sequence[Try], one: Heard) -> Try | None:
         if one.received_at > sent.sent_at - CLOCKS_DIFFER and (not is_numbered or one.answer.sequence == sent.sequence):
             return sent
     return None
+
+
+def _without_copies(heard: Sequence[Heard], now: datetime) -> list[Heard]:
+    known = _known([one for one in heard if not one.is_new], now)
+    kept: list[Heard] = []
+    for one in heard:
+        content = _content(one)
+        if one.is_new or (one.answer.sequence is not None and content not in known):
+            kept.append(one)
+        known.add(content)
+    return kept
 
 
 def _known(stored: Sequence[Heard], now: datetime) -> set[_Content]:

@@ -89,6 +89,19 @@ def test_an_answer_that_tells_what_is_stored_already_is_one_all_the_same() -> No
     assert states() == ["failed no"]
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_two_answers_of_one_report_are_two(at_once: bool) -> None:
+    """Two questions for its place, which a device that stands still answers with the same one."""
+    commands = [sent("ask") for _ in range(3)]
+    words = []
+    for command in commands:
+        words.append(incoming(report(b"place", answer=answer(command)), identity="1", received_at=now()))
+    for batch in [words] if at_once else [[word] for word in words]:
+        write(batch, is_open=anybody)
+    assert Report.objects.count() == 1
+    assert states() == ["acknowledged"] * 3
+
+
 def test_a_copy_of_an_answer_is_none_to_the_next_command_of_its_number() -> None:
     one = sent()
     word = incoming(report(b"yes", None, kind="answer", answer=answer(one)), identity="1", received_at=now())
