@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from zlib import crc32
 
 import pytest
 
@@ -29,6 +30,7 @@ _FOLDER = Path(tempfile.mkdtemp(prefix="iotgw-test-"))
 os.environ |= {"DJANGO_SETTINGS_MODULE": "store.settings", "IOTGW_VAR": str(_FOLDER / "var")}
 
 import django  # noqa: E402
+import redis  # noqa: E402
 
 django.setup()
 
@@ -36,6 +38,7 @@ from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
 
 from store.database import database  # noqa: E402
+from tasks import connection as worker_connection  # noqa: E402
 from tasks.contract import DEAD, QUEUES  # noqa: E402
 from tests.servers import Child, Mosquitto, Nginx, PostgreSQL, RabbitMQ, Redis, ServerMissingError  # noqa: E402
 
@@ -47,6 +50,11 @@ _Server = TypeVar("_Server", Redis, PostgreSQL, RabbitMQ, Nginx, Mosquitto)
 def pytest_configure() -> None:
     # Asked to end, end as after Ctrl-C: with fixtures torn down and servers stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Scatter the files, so that tests that wait for servers run beside tests that compute, and not all at the end."""
+    items.sort(key=lambda item: crc32(item.nodeid.partition("::")[0].encode()))
 
 
 def pytest_unconfigure() -> None:
@@ -116,6 +124,17 @@ def mosquitto(servers: _Servers) -> Mosquitto:
 def redis_url(redis_server: Redis) -> str:
     """An empty Redis for mailboxes."""
     return redis_server.url(0)
+
+
+@pytest.fixture
+def worker_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
+    """An empty Redis that tasks in this process use."""
+    monkeypatch.setattr(worker_connection, "settings", worker_connection.settings.model_copy(update={"redis_url": redis_url}))
+    worker_connection.redis.cache_clear()
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+    worker_connection.redis().close()
+    worker_connection.redis.cache_clear()
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 
 from store.models import Device, Event, Presence
-from tasks import connection as worker_connection
-from tasks.celery import settings
 from tasks.contract import ALIVE, PRESENCE_CHECKED
 from tasks.presence import check
 from tests.protocols.jt808.frames import up
@@ -49,16 +47,6 @@ class Told(Fleet):
 
 
 @pytest.fixture
-def looking(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is looked for in this process is looked for in the fleet's Redis."""
-    monkeypatch.setattr(worker_connection, "settings", settings.model_copy(update={"redis_url": redis_url}))
-    worker_connection.redis.cache_clear()
-    yield
-    worker_connection.redis().close()
-    worker_connection.redis.cache_clear()
-
-
-@pytest.fixture
 def fleet(start_child: Callable[..., Child], database_url: str, broker_url: str, redis_url: str) -> Iterator[Told]:
     fleet = Told(start_child, database_url, broker_url, redis_url)
     yield fleet
@@ -88,7 +76,7 @@ def test_a_device_is_online_where_its_newest_link_is_and_offline_with_the_cause(
 
 @on_sqlite
 @on_redis
-@pytest.mark.usefixtures("looking")
+@pytest.mark.usefixtures("worker_redis")
 def test_the_devices_of_a_killed_gateway_are_offline_unless_another_one_has_them(fleet: Told):
     fleet.connect("a", *PHONES)
     fleet.wait_until_stands(True, "a")
@@ -130,7 +118,7 @@ def test_what_happens_while_the_broker_is_away_is_told_when_it_is_back(fleet: To
 
 @on_sqlite
 @on_redis
-@pytest.mark.usefixtures("looking")
+@pytest.mark.usefixtures("worker_redis")
 def test_a_flushed_redis_changes_nobody_s_timeline(fleet: Told):
     link = fleet.connect("a", ONE_PHONE)
     fleet.wait_until_stands(True, "a")

@@ -40,6 +40,17 @@ class Beside:
             connection.close()
 
 
+def out_of_order(action: Callable[[], Any]) -> Callable[[], Any]:
+    """The same, reading PostgreSQL's tables as they lie on the disk and not by an index, as it may with many rows."""
+
+    def act() -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute("SET enable_indexscan = off")
+        return action()
+
+    return act
+
+
 def _somebody_waits() -> bool:
     """Whether another transaction waits for this one, as far as the database tells: on SQLite it waits to begin."""
     if connection.vendor == "sqlite":

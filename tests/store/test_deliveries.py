@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,8 +16,8 @@ from store.audit import Actor
 from store.bulk import write
 from store.deliveries import EARLY, LATER, MOST_TRIES, GoneError, Noted, Said
 from store.models import Delivery, Device, File, Report
-from tests.processes import wait_until
 from tests.records import NOON, anybody, incoming, minutes, report
+from tests.store.beside import Beside, out_of_order
 
 ME = Actor("me")
 
@@ -237,13 +236,6 @@ def result_of(delivery: Delivery) -> list[Said]:
     return [Said(delivery.device_id, FileResult(delivery.file_id, FileStatus.LATER, "busy"), now())]
 
 
-def waits() -> bool:
-    """Whether somebody waits for a lock."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return bool(cursor.fetchone()[0])
-
-
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("who", ["sweep", "question", "cancelling"])
 def test_who_writes_many_waits_for_a_batch_and_never_in_a_ring(who: str) -> None:
@@ -257,21 +249,10 @@ def test_who_writes_many_waits_for_a_batch_and_never_in_a_ring(who: str) -> None
         "question": lambda: deliveries.take_next("fake", ["1", "2"], now()),
         "cancelling": lambda: deliveries.cancel_all(given, "", now()),
     }
-
-    def run() -> None:
-        try:
-            with connection.cursor() as cursor:
-                # As it may with many rows.
-                cursor.execute("SET enable_indexscan = off")
-            others[who]()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(1) as pool:
-        with transaction.atomic():
-            deliveries.settle(result_of(first), now())
-            other = pool.submit(run)
-            wait_until(waits, "the other waits")
-            deliveries.settle(result_of(second), now())
-        other.result(60)
+    other = Beside(out_of_order(others[who]))
+    with transaction.atomic():
+        deliveries.settle(result_of(first), now())
+        other.start()
+        deliveries.settle(result_of(second), now())
+    assert other.fault() is None
     assert {reason for _, reason in states()} == {"" if who == "cancelling" else "busy"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import redis
 from celery.exceptions import Reject, SoftTimeLimitExceeded
@@ -21,16 +19,10 @@ pytestmark = pytest.mark.usefixtures("database_url")
 
 
 @pytest.fixture(autouse=True)
-def memory(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
+def memory(worker_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
     """The worker's Redis."""
-    monkeypatch.setattr(worker_connection, "settings", Settings(redis_url=redis_url))
     monkeypatch.setattr(admission, "settings", Settings(admission="known", admissions={"two": "open"}))
-    worker_connection.redis.cache_clear()
-    client = redis.Redis.from_url(redis_url)
-    yield client
-    client.close()
-    worker_connection.redis().close()
-    worker_connection.redis.cache_clear()
+    return worker_redis
 
 
 def devices() -> None:

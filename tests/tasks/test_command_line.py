@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import StringIO
 from typing import Any
 
@@ -14,13 +14,11 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from protocols.command import CommandField
-from settings import Settings
 from store import groups
 from store.commands import leaving
 from store.commands.errors import ERRORS, BadFieldError
 from store.models import AuditEntry, Command, Device
 from tasks import commands
-from tasks import connection as worker_connection
 from tasks.contract import COMMANDS_FIELD, ROUTES, mailbox
 from tasks.management.command_words import pace, read_fields, seconds
 from tasks.management.commands import command as command_line
@@ -29,17 +27,11 @@ from tests.store.commands.made import ME, PROTOCOLS, answer, asked, device, gran
 
 
 @pytest.fixture
-def memory(redis_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
+def memory(worker_redis: redis.Redis, database_url: str, monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
     """The command's Redis; the protocols are those of the tests."""
-    monkeypatch.setattr(worker_connection, "settings", Settings(redis_url=redis_url))
     for module in (command_line, commands_line):
         monkeypatch.setattr(module, "registered", lambda options: PROTOCOLS)
-    worker_connection.redis.cache_clear()
-    client = redis.Redis.from_url(redis_url)
-    yield client
-    client.close()
-    worker_connection.redis().close()
-    worker_connection.redis.cache_clear()
+    return worker_redis
 
 
 def run(*words: str, capsys: pytest.CaptureFixture[str] | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,7 +19,6 @@ from settings import Settings
 from store.commands import leaving, turns
 from store.models import AuditEntry, Command, CommandStep
 from tasks import commands, ingest
-from tasks import connection as worker_connection
 from tasks.contract import (
     COMMANDS_FIELD,
     COMMANDS_WAITING,
@@ -68,17 +67,11 @@ GATEWAY = "gw-1"
 
 
 @pytest.fixture(autouse=True)
-def memory(redis_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
+def memory(worker_redis: redis.Redis, database_url: str, monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
     """The worker's Redis; its protocols are those of the tests."""
-    monkeypatch.setattr(worker_connection, "settings", Settings(redis_url=redis_url))
     monkeypatch.setattr(commands, "protocols", PROTOCOLS)
     monkeypatch.setattr(commands, "settings", Settings(commands_per_minute=40))
-    worker_connection.redis.cache_clear()
-    client = redis.Redis.from_url(redis_url)
-    yield client
-    client.close()
-    worker_connection.redis().close()
-    worker_connection.redis.cache_clear()
+    return worker_redis
 
 
 def ask_next(*identities: str, protocol: str = "fake") -> list[list[Ready]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from store.files import add, remove
 from store.media.filing import Room
 from store.media.folder import MediaFolder
 from store.models import Delivery, Device, File
-from tasks import connection as worker_connection
 from tasks import files
 from tasks.contract import (
     ENDED_FIELD,
@@ -51,16 +49,10 @@ MOMENT = 1_795_000_000_000
 
 
 @pytest.fixture(autouse=True)
-def memory(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
+def memory(worker_redis: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
     """The worker's Redis; its media folder is in the temporary folder."""
-    monkeypatch.setattr(worker_connection, "settings", Settings(redis_url=redis_url))
     monkeypatch.setattr(files, "settings", Settings(media_folder=tmp_path / "media"))
-    worker_connection.redis.cache_clear()
-    client = redis.Redis.from_url(redis_url)
-    yield client
-    client.close()
-    worker_connection.redis().close()
-    worker_connection.redis.cache_clear()
+    return worker_redis
 
 
 @pytest.fixture

@@ -15,8 +15,6 @@ from celery import Celery
 from django.core.management import CommandError, call_command
 from kombu.exceptions import OperationalError
 
-from settings import Settings
-from tasks import connection as worker_connection
 from tasks import health
 from tasks.contract import COMPUTE_QUEUE, DEAD, HOPELESS, INGEST_QUEUE, KEEP_UP_TASK, MEASURE_TASK, celery_configuration
 from tasks.health import GROWING_MINUTES, MANY_TASKS, MOST_LINES, Line, growing, lines, measure
@@ -27,14 +25,9 @@ NOON = 1_772_366_400
 
 
 @pytest.fixture
-def shared(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
+def shared(worker_redis: redis.Redis) -> redis.Redis:
     """The Redis of workers."""
-    monkeypatch.setattr(worker_connection, "settings", Settings(redis_url=redis_url))
-    worker_connection.redis.cache_clear()
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
-    worker_connection.redis().close()
-    worker_connection.redis.cache_clear()
+    return worker_redis
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import sqlite3
-from collections.abc import Iterator
 
 import pytest
 import redis
@@ -21,7 +20,6 @@ from protocols.native.messages import READINGS
 from settings import Admission, Settings
 from store.models import Channel, Device, Quarantine, Report
 from tasks import admission, channels, ingest
-from tasks import connection as worker_connection
 from tasks.contract import (
     MAILBOX_EXPIRY_SECONDS,
     MAILBOX_LENGTH,
@@ -82,14 +80,9 @@ def anew(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def client(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
+def client(worker_redis: redis.Redis) -> redis.Redis:
     """The task's mailboxes are in the test's Redis."""
-    monkeypatch.setattr(worker_connection, "settings", Settings(redis_url=redis_url))
-    worker_connection.redis.cache_clear()
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
-    worker_connection.redis().close()
-    worker_connection.redis.cache_clear()
+    return worker_redis
 
 
 def receipts(client: redis.Redis) -> list[Receipt]:

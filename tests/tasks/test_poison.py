@@ -18,7 +18,6 @@ from protocols.report import Decoded, DecodeError
 from store.bulk import writer
 from store.models import Quarantine, Report
 from store.rows import Incoming
-from tasks import connection as worker_connection
 from tasks import hopeless, ingest, poison
 from tasks.contract import HOPELESS, INGEST_TASK, IngestMessage, decoding_key, ingest_payload, ingest_task_id, unpack_hopeless
 from tasks.poison import (
@@ -41,15 +40,10 @@ Q = Outcome.QUARANTINED
 
 
 @pytest.fixture
-def client(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
+def client(worker_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
     """What this process notes is in the test's Redis."""
-    monkeypatch.setattr(worker_connection, "settings", worker_connection.settings.model_copy(update={"redis_url": redis_url}))
     monkeypatch.setitem(ingest.protocols, "fake", FAKE)
-    worker_connection.redis.cache_clear()
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
-    worker_connection.redis().close()
-    worker_connection.redis.cache_clear()
+    return worker_redis
 
 
 def seen(trial: Trial, rows: Sequence[IngestMessage]) -> list[str]:

@@ -41,15 +41,10 @@ NOON_MS = int(NOON.timestamp() * 1000)
 
 
 @pytest.fixture(autouse=True)
-def shared(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
+def shared(worker_redis: redis.Redis, redis_url: str) -> Iterator[redis.Redis]:
     """The Redis of gateways and workers."""
-    monkeypatch.setattr(worker_connection, "settings", Settings(redis_url=redis_url))
-    worker_connection.redis.cache_clear()
-    client = redis.Redis.from_url(redis_url, decode_responses=True)
-    yield client
-    client.close()
-    worker_connection.redis().close()
-    worker_connection.redis.cache_clear()
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client
 
 
 def change(identity: str, epoch: int = 10, ended_ms: int = 0, cause: str = "") -> list[Any]:

@@ -10,6 +10,7 @@ from protocols import Outcome
 from protocols.gb32960 import GB32960
 from tests.protocols.commands import sent_down
 from tests.protocols.gb32960.frames import MOMENT, NOON, REPORT, only, up
+from tests.protocols.test_command_vectors import GB32960_FRAMES
 
 ECHO = GB32960.configure({"answer": "echo"})
 LOGIN = (
@@ -67,26 +68,9 @@ def test_answers_never_are_answered() -> None:
         assert GB32960.codec().ack(only(bytes.fromhex(answer)), Outcome.STORED, NOON) == b""
 
 
-COMMANDS = {
-    "232380fe4c5a5a544553543030303030303030303101000b1a03050e2000040204050913": (
-        "query_parameters",
-        {"ids": ["report_period_s", "domain_bytes", "domain", "heartbeat_period_s"]},
-    ),
-    "232381fe4c5a5a544553543030303030303030303101000c1a03050e20000202001e093c30": (
-        "set_parameters",
-        {"parameters": {"report_period_s": 30, "heartbeat_period_s": 60}},
-    ),
-    "232382fe4c5a5a54455354303030303030303030310100071a03050e20000310": ("control", {"command": "reset"}),
-    "232382fe4c5a5a54455354303030303030303030310100131a03050e20000601534552564943452044554529": (
-        "control",
-        {"command": "warn", "level": 1, "text": "SERVICE DUE"},
-    ),
-}
-
-
-@pytest.mark.parametrize("frame", COMMANDS)
+@pytest.mark.parametrize("frame", GB32960_FRAMES)
 def test_commands_are_made_from_fields(frame: str) -> None:
-    name, fields = COMMANDS[frame]
+    name, fields = GB32960_FRAMES[frame]
     body = GB32960.build(name, {"time": "2026-03-05T14:32:00+08:00", **fields})
     kind = next(row.id for row in GB32960.messages.values() if row.name == name)
     assert sent_down(GB32960.codec(), only(up(0x07)).head, kind, body).hex() == frame

@@ -20,8 +20,8 @@ from store.commands import answers, leaving, ledger, turns
 from store.commands.answers import Heard
 from store.commands.ledger import AGAIN, MOST_TRIES
 from store.models import AuditEntry, Command, CommandStep
-from tests.processes import wait_until
 from tests.records import anybody, incoming, report
+from tests.store.beside import Beside, out_of_order
 from tests.store.commands.made import (
     ME,
     answer,
@@ -354,13 +354,6 @@ def test_with_its_device_it_goes() -> None:
     assert not CommandStep.objects.exists()
 
 
-def waits() -> bool:
-    """Whether somebody waits for a lock."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return bool(cursor.fetchone()[0])
-
-
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("who", ["look", "time", "cancelling", "gateway", "telling"])
 def test_who_moves_many_waits_for_a_batch_and_never_in_a_ring(who: str) -> None:
@@ -378,22 +371,11 @@ def test_who_moves_many_waits_for_a_batch_and_never_in_a_ring(who: str) -> None:
         "gateway": lambda: granted(second, first),
         "telling": lambda: ledger.seen(turns.due(at + seconds(1), 10), now()),
     }
-
-    def run() -> None:
-        try:
-            with connection.cursor() as cursor:
-                # As it may with many rows.
-                cursor.execute("SET enable_indexscan = off")
-            others[who]()
-        finally:
-            connection.close()
-
     heard = [Heard(row.device_id, answer(row), now(), "answer", b"") for row in (first, second)]
-    with ThreadPoolExecutor(1) as pool:
-        with transaction.atomic():
-            answers.settle(heard[:1], now())
-            other = pool.submit(run)
-            wait_until(waits, "the other waits")
-            answers.settle(heard[1:], now())
-        other.result(60)
+    other = Beside(out_of_order(others[who]))
+    with transaction.atomic():
+        answers.settle(heard[:1], now())
+        other.start()
+        answers.settle(heard[1:], now())
+    assert other.fault() is None
     assert states() == ["acknowledged", "acknowledged"]

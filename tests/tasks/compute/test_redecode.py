@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +33,6 @@ from store.models import (
 )
 from store.redecoding import OpenError, Scope
 from store.rollups import roll_up_next
-from tasks import connection as worker_connection
 from tasks.channels import known_channels
 from tasks.compute import redecode, suspects
 from tasks.compute.suspects import MOST_ENDED, Suspects
@@ -49,17 +48,13 @@ REPORTS, QUARANTINE = RedecodingSource.REPORTS, RedecodingSource.QUARANTINE
 
 
 @pytest.fixture(autouse=True)
-def sent(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> Iterator[list[tuple[int, int]]]:
+def sent(monkeypatch: pytest.MonkeyPatch, worker_redis: Redis) -> list[tuple[int, int]]:
     """Steps that were asked for, instead of a broker."""
     sent: list[tuple[int, int]] = []
     monkeypatch.setitem(redecode.protocols, "fake", Changing())
     monkeypatch.setattr(redecode.decode_some, "apply_async", lambda words, **options: sent.append(words))
-    monkeypatch.setattr(worker_connection, "settings", worker_connection.settings.model_copy(update={"redis_url": redis_url}))
-    worker_connection.redis.cache_clear()
     known_channels.forget()
-    yield sent
-    worker_connection.redis().close()
-    worker_connection.redis.cache_clear()
+    return sent
 
 
 def store(*bodies: str, identity: str = "1", protocol: str = "fake") -> None:
