@@ -39,10 +39,11 @@ def end_late(now: datetime, limit: int, heard_until: Mapping[str, datetime]) -> 
     Of gateways ``heard_until`` says up to when workers have stored all that they have received; of one that is not there all
     is. What a device says in between is no silence, and is waited for, up to :data:`LONGEST_UNHEARD`.
     """
-    is_silent = Q(answer_by__lte=now) & ~Q(gateway__in=list(heard_until)) | Q(answer_by__lte=now - LONGEST_UNHEARD)
+    may_be_on_its_way = Q()
     for gateway, until in heard_until.items():
-        is_silent |= Q(gateway=gateway, answer_by__lte=min(until, now))
-    is_late = Q(state=State.QUEUED, expires_at__lte=now) | Q(state=State.SENT) & is_silent
+        may_be_on_its_way |= Q(gateway=gateway, answer_by__gt=max(until, now - LONGEST_UNHEARD))
+    is_silent = Q(state=State.SENT, answer_by__lte=now) & ~may_be_on_its_way
+    is_late = Q(state=State.QUEUED, expires_at__lte=now) | is_silent
     ids = list(Command.objects.filter(is_late, due_at__lte=now).order_by("due_at", "id").values_list("id", flat=True)[:limit])
     moves = Moves(now)
     with transaction.atomic():

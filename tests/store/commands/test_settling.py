@@ -115,6 +115,13 @@ def test_a_copy_of_an_answer_is_none_to_the_next_command_of_its_number() -> None
     assert states() == ["acknowledged", "acknowledged"]
 
 
+def test_a_copy_in_the_same_batch_is_heard_once() -> None:
+    command = sent()
+    has_it = incoming(report(b"has it", None, kind="answer", answer=answer(command, ACCEPTED)), identity="1", received_at=now())
+    write([has_it, has_it], is_open=anybody)
+    assert causes(command) == ["asked", "sent", "accepted"]
+
+
 def test_that_it_has_it_gives_a_device_more_time() -> None:
     begun = now() - seconds(15)
     command = sent(at=begun)
