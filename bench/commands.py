@@ -1,7 +1,7 @@
 """Commands: how long from being asked for to the device's own word, and how many a second; is each done once?
 
 python -m bench.commands [--commands 10000] [--devices 1000] [--gateways 2] [--broker redis|rabbitmq]
-    [--steady 10000] [--rate 50]
+    [--steady 2000] [--rate 20]
 
 PostgreSQL, Redis, a worker of two processes, gateways, and simulated JT/T 808 devices that are asked where they are and say so at
 once. First the commands are asked for at a steady rate, each of one device; then all in one run whose pace limits nothing. Times
@@ -194,12 +194,11 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--gateways", type=int, default=2)
     parser.add_argument("--broker", choices=("redis", "rabbitmq"), default="redis")
-    parser.add_argument("--steady", type=int, metavar="COMMANDS", help="as many at the steady rate (as in the run)")
-    parser.add_argument("--rate", type=float, default=50.0, help="commands asked for a second, first")
+    parser.add_argument("--steady", type=int, default=2000, metavar="COMMANDS", help="as many at the steady rate, first")
+    parser.add_argument("--rate", type=float, default=20.0, help="commands asked for a second then")
     parser.add_argument("--processes", type=int, default=2, help="of the worker")
     given = parser.parse_args()
-    steady = given.commands if given.steady is None else given.steady
-    if not (steady > 0 and 0 < given.commands <= MOST_OPEN * given.devices):
+    if not (given.steady > 0 and 0 < given.commands <= MOST_OPEN * given.devices):
         parser.error(f"--commands: from 1 to {MOST_OPEN} for each of the devices")
     before = noise()
     rabbitmq = given.broker == "rabbitmq"
@@ -212,7 +211,7 @@ def main() -> None:
         bench.phase("run", min(WARM_UP, given.commands))
         between = noise()
         phases = {
-            f"{given.rate:g}/s": bench.phase("steady", steady, "--rate", str(given.rate)),
+            f"{given.rate:g}/s": bench.phase("steady", given.steady, "--rate", str(given.rate)),
             "one run": bench.phase("run", given.commands),
         }
         done, twice = fleet.done()

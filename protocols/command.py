@@ -55,6 +55,8 @@ class CommandRule(NamedTuple):
     """Whether a device may be told twice, if it is not known to have heard it once."""
     answer_seconds: float = 60.0
     """How long the device may take for its next answer."""
+    waits_grow: bool = False
+    """Whether it is waited for longer each time that it is sent again: ``T(N+1) = T(N) * (N+1)``, as JT/T 808 has it, 4.4.3."""
     is_confirmed_twice: bool = False
     """Whether it can strand or silence a device, so that whoever asks for it has to say so once more."""
     differs: Callable[[Mapping[str, Any]], CommandRule] | None = None

@@ -122,6 +122,7 @@ def shown(command: CommandKind) -> dict[str, Any]:
         "is_confirmed_twice": rule.is_confirmed_twice,
         "differs_by_fields": rule.differs is not None,
         "answer_seconds": rule.answer_seconds,
+        "waits_grow": rule.waits_grow,
         "answered_by": list(command.answered_by),
         "fields": [{**field._asdict(), "words": [dict(word) for word in field.words]} for field in command.fields],
     }

@@ -119,6 +119,7 @@ class CommandKindTold(Told):
     is_confirmed_twice: bool = Field(description="Whether it takes confirm.")
     differs_by_fields: bool = Field(description="Whether these are other ones with some fields.")
     answer_seconds: float = Field(description="How long the device may take.")
+    waits_grow: bool = Field(description="Whether that is twice, then six times as long when it is sent again.")
     answered_by: list[int] = Field(description="Messages that answer it, by id.")
     fields: list[CommandFieldTold]
 

@@ -10,9 +10,9 @@ from protocols.jt808 import active_safety, areas, collection, information, multi
 from protocols.jt808 import terminal_management as terminals
 from protocols.jt808.parameters import PARAMETERS
 
-_QUERY = CommandRule(Effect.QUERY, is_repeatable=True)
+_QUERY = CommandRule(Effect.QUERY, is_repeatable=True, waits_grow=True)
 _SLOW_QUERY = _QUERY._replace(answer_seconds=300.0)
-_CONFIGURE = CommandRule(Effect.CONFIGURE, is_repeatable=True)
+_CONFIGURE = CommandRule(Effect.CONFIGURE, is_repeatable=True, waits_grow=True)
 _CONFIGURE_ONCE = CommandRule(Effect.CONFIGURE)
 _ACTUATE = CommandRule(Effect.ACTUATE)
 _SLOW = CommandRule(Effect.ACTUATE, answer_seconds=300.0)

@@ -33,7 +33,7 @@ def map_commands(models: Iterable[Model]) -> dict[str, CommandKind]:
 def _kind(command: Command) -> CommandKind:
     fields = tuple(_fields(command))
     seconds = ANSWER_SECONDS + command.expires_seconds
-    rule = CommandRule(command.effect, command.is_repeatable, seconds, command.is_confirmed_twice, form=fields)
+    rule = CommandRule(command.effect, command.is_repeatable, seconds, is_confirmed_twice=command.is_confirmed_twice, form=fields)
     english, chinese = (text.replace("{n}", "").strip() for text in (command.label.en, command.label.zh))
     answers, preset = (kinds.COMMAND_RESULT,), {"command": command.key}
     return CommandKind(command.key, command.function, english, chinese or english, rule, fields, answers, preset)

@@ -280,6 +280,7 @@ def _command(
         condition=request.condition,
         is_repeatable=rule.is_repeatable,
         answer_seconds=rule.answer_seconds,
+        waits_grow=rule.waits_grow,
         by=plain_text(wish.actor.name)[:ACTOR_LENGTH],
         key="" if run else request.key,
         waiter=request.waiter,

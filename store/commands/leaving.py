@@ -5,6 +5,7 @@ A device's commands leave one after another by the lock of its row.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -45,9 +46,10 @@ def sending(gateway: str, going: Sequence[Going], token: str, names_of: NamesOf,
         for one in sorted(going, key=lambda one: one.command):
             row = rows.pop(one.command, None)
             if row is not None and _may_leave(row, one.sequence, turns, moves, now):
-                answer_by = now + timedelta(seconds=row.answer_seconds)
+                tries = row.tries + 1
+                answer_by = now + timedelta(seconds=row.answer_seconds * (math.factorial(tries) if row.waits_grow else 1))
                 fields = {
-                    "tries": row.tries + 1, "sent_at": now, "gateway": gateway, "sequence": one.sequence,
+                    "tries": tries, "sent_at": now, "gateway": gateway, "sequence": one.sequence,
                     "answer_by": answer_by, "due_at": answer_by,
                 }  # fmt: skip
                 said = {

@@ -34,6 +34,7 @@ class Migration(migrations.Migration):
                 ('condition', models.CharField(blank=True, max_length=255)),
                 ('is_repeatable', models.BooleanField()),
                 ('answer_seconds', models.FloatField()),
+                ('waits_grow', models.BooleanField()),
                 ('by', models.CharField(max_length=128)),
                 ('key', models.CharField(blank=True, max_length=128)),
                 ('waiter', models.CharField(blank=True, max_length=64)),

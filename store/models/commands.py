@@ -67,7 +67,9 @@ class Command(models.Model):
     """Of the device's state, without which it is not to leave."""
     is_repeatable = models.BooleanField()
     answer_seconds = models.FloatField()
-    """How long the device may take each time."""
+    """How long the device may take for its next answer."""
+    waits_grow = models.BooleanField()
+    """Whether it may take longer each time that it is sent again."""
     by = models.CharField(max_length=ACTOR_LENGTH)
     key = models.CharField(max_length=TOKEN_LENGTH, blank=True)
     """Who asks twice with the same one has asked once."""

@@ -216,8 +216,8 @@ def test_commands_go_by_when_they_ended_with_their_steps() -> None:
     old, kept_run = (CommandRun.objects.create(name="x", pace=1, created_at=NOON - 90 * DAY) for _ in range(2))
     for days, run in ((40, old), (31, None), (29, kept_run), (None, None)):
         at = None if days is None else NOON - days * DAY
-        begun = {"created_at": NOON - 90 * DAY, "not_before": NOON, "expires_at": NOON}
-        fields = {"name": "x", "kind": 1, "is_repeatable": False, "answer_seconds": 1, "ended_at": at, "run": run, **begun}
+        times = {"created_at": NOON - 90 * DAY, "not_before": NOON, "expires_at": NOON, "ended_at": at}
+        fields = {"name": "x", "kind": 1, "is_repeatable": False, "answer_seconds": 1, "waits_grow": False, "run": run, **times}
         command = Command.objects.create(device=device, **fields)
         for state in ("queued", "failed"):
             CommandStep.objects.create(command=command, at=NOON, state=state, cause="x")

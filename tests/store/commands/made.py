@@ -51,7 +51,7 @@ class Commanded(FakeProtocol):
     messages: ClassVar[Mapping[int, MessageRow]] = {
         LOCK: down(LOCK, "lock", "Lock the doors", Effect.ACTUATE, answer_seconds=20),
         ASK: down(ASK, "ask", "Ask for parameters", Effect.QUERY, is_repeatable=True, answer_seconds=30),
-        LIMIT: down(LIMIT, "limit", "Set the limit", Effect.CONFIGURE, is_repeatable=True),
+        LIMIT: down(LIMIT, "limit", "Set the limit", Effect.CONFIGURE, is_repeatable=True, waits_grow=True),
         ERASE: down(ERASE, "erase", "Erase everything", Effect.ACTUATE, is_confirmed_twice=True),
     }
 

@@ -221,6 +221,17 @@ def test_what_may_be_done_twice_is_sent_again_but_not_for_ever() -> None:
     assert causes(command) == ["asked", *["sent", "no answer"] * MOST_TRIES]
 
 
+def test_it_may_be_waited_for_longer_each_time() -> None:
+    at = now()
+    command = asked("limit", at=at)
+    for waits in (60, 120, 360):
+        assert granted(command, at=at) == [True]
+        assert late(command, at + seconds(waits - 1)) == ["sent"]
+        at += seconds(waits)
+        late(command, at)
+    assert states() == ["failed no_answer"]
+
+
 def test_what_has_expired_meanwhile_is_not_done_again() -> None:
     begun = now()
     waiting = asked("ask", at=begun, expires_in=40)
