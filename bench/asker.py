@@ -1,6 +1,6 @@
 """Asks for commands in the way of ``iotgw command``: one device after another at a steady rate, or all in one run.
 
-python -m bench.asker steady --commands 10000 --devices 1000 --rate 50
+python -m bench.asker steady --commands 2000 --devices 1000 --rate 20
 python -m bench.asker run --commands 10000 --devices 1000
 
 It prints the seconds of processor time that it took, as JSON.
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("way", choices=("steady", "run"))
     parser.add_argument("--commands", type=int, required=True)
     parser.add_argument("--devices", type=int, required=True, help="the first so many of the database")
-    parser.add_argument("--rate", type=float, default=50.0, help="commands a second")
+    parser.add_argument("--rate", type=float, default=20.0, help="commands a second")
     given = parser.parse_args()
     devices = list(Device.objects.filter(protocol=JT808.name).order_by("id")[: given.devices])
     began = time.process_time()

@@ -17,11 +17,10 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from statistics import median
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from bench.commandverdict import Told, Verdict, judge, read_executed, read_told
-from bench.kills import KILLS, chosen, settle, strike
+from bench.kills import KILLS, chosen, fill, settle, strike
 from bench.stack import Stack
 from tests.processes import Child, wait_until
 
@@ -91,18 +90,7 @@ def main() -> None:
         *("done, no answer", "late answer", "repeated", "verdict"),
         title=f"SIGKILL at {arguments.rate:g} commands/s, {arguments.devices} devices",
     )
-    is_well = True
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=sum(len(parts) for _, parts in rows) * arguments.kills)
-        for around, parts in rows:
-            servers = {"has_rabbitmq": around.has_rabbitmq, "has_postgresql": around.has_postgresql}
-            with Stack(worker_processes=2, **servers) as stack:
-                for part in parts:
-                    progress.update(task, description=f"{around}: {part}")
-                    cells, is_row_well = row(stack, part, arguments, lambda: progress.advance(task))
-                    table.add_row(str(around), *cells)
-                    progress.console.print(f"{around}:", *cells)
-                    is_well = is_well and is_row_well
+    is_well = fill(table, rows, row, arguments.kills, arguments)
     Console(width=180).print(table)
     sys.exit(not is_well)
 

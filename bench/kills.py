@@ -43,6 +43,8 @@ KILLS: dict[str, Callable[[Stack], object]] = {
     "PostgreSQL": Stack.restart_postgresql,
 }
 WORKERS = ("worker child", "worker main")
+Row = Callable[[Stack, str, argparse.Namespace, Callable[[], None]], tuple[list[str], bool]]
+"""Kills a part, and tells of it after each time: the cells of it, and whether all is well."""
 
 
 class Surroundings(NamedTuple):
@@ -56,6 +58,8 @@ class Surroundings(NamedTuple):
         return f"{'RabbitMQ' if self.has_rabbitmq else 'Redis'}, {'PostgreSQL' if self.has_postgresql else 'SQLite'}"
 
 
+Rows = list[tuple[Surroundings, list[str]]]
+"""Where something is killed, and what."""
 SURROUNDINGS = (
     Surroundings(False, True, (*WORKERS, "gateway", "Redis", "PostgreSQL")),
     Surroundings(True, True, (*WORKERS, "gateway", "RabbitMQ", "Redis", "PostgreSQL")),
@@ -130,7 +134,7 @@ def settle(fleet: Child) -> None:
     assert fleet.process.returncode == 0, fleet.output()[-2000:]
 
 
-def chosen(only: str | None) -> list[tuple[Surroundings, list[str]]]:
+def chosen(only: str | None) -> Rows:
     """Where something is killed, and what: one part alone if it is named."""
     found = [(around, [part for part in around.killed if only in (None, part)]) for around in SURROUNDINGS]
     return [(around, parts) for around, parts in found if parts]
@@ -154,6 +158,22 @@ def row(stack: Stack, part: str, arguments: argparse.Namespace, advance: Callabl
     return [part, f"{arguments.rounds}", spread, verdict], verdict.startswith(WHOLE)
 
 
+def fill(table: Table, rows: Rows, row: Row, times: int, arguments: argparse.Namespace) -> bool:
+    """Kill each part so many times, on a stack for each broker and database, a row of the table each; whether all is well."""
+    is_well = True
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=sum(len(parts) for _, parts in rows) * times)
+        for around, parts in rows:
+            with Stack(worker_processes=2, has_rabbitmq=around.has_rabbitmq, has_postgresql=around.has_postgresql) as stack:
+                for part in parts:
+                    progress.update(task, description=f"{around}: {part}")
+                    cells, is_row_well = row(stack, part, arguments, lambda: progress.advance(task))
+                    table.add_row(str(around), *cells)
+                    progress.console.print(f"{around}:", *cells)
+                    is_well = is_well and is_row_well
+    return is_well
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20, help="kills of each part")
@@ -167,17 +187,7 @@ def main() -> None:
         *("broker, database", "killed", "times", "no ack for s, p50 / longest", "verify"),
         title=f"SIGKILL at {rate:,.0f} reports/s, {arguments.devices} devices",
     )
-    is_whole = True
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=sum(len(parts) for _, parts in rows) * arguments.rounds)
-        for around, parts in rows:
-            with Stack(worker_processes=2, has_rabbitmq=around.has_rabbitmq, has_postgresql=around.has_postgresql) as stack:
-                for part in parts:
-                    progress.update(task, description=f"{around}: {part}")
-                    cells, is_well = row(stack, part, arguments, lambda: progress.advance(task))
-                    table.add_row(str(around), *cells)
-                    progress.console.print(f"{around}:", *cells)
-                    is_whole = is_whole and is_well
+    is_whole = fill(table, rows, row, arguments.rounds, arguments)
     Console(width=120).print(table)
     sys.exit(not is_whole)
 
